@@ -64,3 +64,7 @@ type Repository interface {
 	// Tag points tag at a manifest that is there. It is the last step of a publication.
 	Tag(ctx context.Context, tag string, d v1.Descriptor, raw []byte) error
 }
+
+func (t Transfer) String() string {
+	return [...]string{"reused", "mounted", "pushed"}[t]
+}

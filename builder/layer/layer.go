@@ -1,0 +1,168 @@
+package layer
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+)
+
+// Layer is a virtual layer: it implements [builder.Blob]. It is safe for concurrent use, except that the entries' digests
+// are filled in by the first complete WriteTo.
+type Layer struct {
+	entries []*builder.Entry
+	codec   Codec
+	epoch   time.Time
+	tarSize int64
+
+	mu     sync.Mutex
+	known  bool
+	desc   v1.Descriptor
+	diffID v1.Hash
+}
+
+// New makes a layer of the entries, which must be sorted by path with every parent directory among them. A zero
+// epoch means 1970.
+func New(entries []*builder.Entry, codec Codec, epoch time.Time) (*Layer, error) {
+	if epoch.IsZero() {
+		epoch = time.Unix(0, 0)
+	}
+	if err := checkEntries(entries); err != nil {
+		return nil, err
+	}
+	size, err := tarSize(entries, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return &Layer{entries: entries, codec: codec, epoch: epoch, tarSize: size}, nil
+}
+
+// Entries are the layer's entries in order.
+func (l *Layer) Entries() []*builder.Entry { return l.entries }
+
+// Codec is how the layer is stored.
+func (l *Layer) Codec() Codec { return l.codec }
+
+// TarSize is the exact length of the uncompressed stream.
+func (l *Layer) TarSize() int64 { return l.tarSize }
+
+// SizeHint is the exact size of a stored or known layer, and the uncompressed size of another.
+func (l *Layer) SizeHint() int64 {
+	if d, ok := l.Descriptor(); ok {
+		return d.Size
+	}
+	return l.tarSize
+}
+
+// Descriptor is known after the first WriteTo, or SetKnown.
+func (l *Layer) Descriptor() (v1.Descriptor, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.known {
+		return v1.Descriptor{MediaType: l.codec.MediaType()}, false
+	}
+	return l.desc, true
+}
+
+// DiffID is the digest of the uncompressed stream, known when the descriptor is.
+func (l *Layer) DiffID() (v1.Hash, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.diffID, l.known
+}
+
+// SetKnown tells the layer what an earlier build found its bytes to be. A later WriteTo that yields something
+// else fails.
+func (l *Layer) SetKnown(d v1.Descriptor, diffID v1.Hash) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.desc, l.diffID = true, d, diffID
+}
+
+// Key is a digest of all that the layer's bytes depend on. It fails while a file's digest is unknown: see [Hash].
+func (l *Layer) Key() (v1.Hash, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "pitcrew layer 1\n%s\n%d\n", l.codec.ID(), l.epoch.Unix())
+	for _, e := range l.entries {
+		if e.Type == builder.Regular && e.SHA256 == (v1.Hash{}) {
+			return v1.Hash{}, fmt.Errorf("the digest of %s is not known yet", e.Path)
+		}
+		writeString(h, e.Path)
+		fmt.Fprintf(h, "%d %o %d %d %d %s\n", e.Type, e.Mode, e.UID, e.GID, e.Size, e.SHA256.Hex)
+		writeString(h, e.Link)
+	}
+	return sumOf(h), nil
+}
+
+// writeString is unambiguous whatever the string holds.
+func writeString(h hash.Hash, s string) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+	h.Write(n[:])
+	io.WriteString(h, s) //nolint:errcheck // a hash does not fail
+}
+
+func sumOf(h hash.Hash) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
+}
+
+// WriteTo generates the layer. The error matches [builder.ErrChanged] if a file is not what the tree was made of, or if the
+// bytes are not those of an earlier pass.
+func (l *Layer) WriteTo(ctx context.Context, w io.Writer) (v1.Descriptor, error) {
+	blob := sha256.New()
+	var size counter
+	out := io.MultiWriter(w, blob, &size)
+	diffID, err := l.encode(ctx, out, blob)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	d := v1.Descriptor{MediaType: l.codec.MediaType(), Digest: sumOf(blob), Size: int64(size)}
+	return d, l.settle(d, diffID)
+}
+
+// encode writes the compressed stream and returns the diff ID. A stored layer is hashed once: its digest is its diff ID.
+func (l *Layer) encode(ctx context.Context, out io.Writer, blob hash.Hash) (v1.Hash, error) {
+	if l.codec.stored() {
+		buffered := bufio.NewWriterSize(out, 256<<10)
+		if err := writeTar(ctx, buffered, l.entries, l.epoch); err != nil {
+			return v1.Hash{}, err
+		}
+		err := buffered.Flush()
+		return sumOf(blob), err
+	}
+	enc, release, err := l.codec.encoder(out)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer release()
+	diff := sha256.New()
+	buffered := bufio.NewWriterSize(io.MultiWriter(diff, enc), 256<<10)
+	if err := writeTar(ctx, buffered, l.entries, l.epoch); err != nil {
+		return v1.Hash{}, err
+	}
+	if err := buffered.Flush(); err != nil {
+		return v1.Hash{}, err
+	}
+	return sumOf(diff), enc.Close()
+}
+
+func (l *Layer) settle(d v1.Descriptor, diffID v1.Hash) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known && (l.desc.Digest != d.Digest || l.diffID != diffID) {
+		return builder.Errorf(builder.Input, "let nothing write to the sources while they are built, then run the build again",
+			"the layer that ends with %s: %w (it was %s, it is %s)", l.entries[len(l.entries)-1].Path, builder.ErrChanged, l.desc.Digest, d.Digest)
+	}
+	l.known, l.desc, l.diffID = true, d, diffID
+	return nil
+}
