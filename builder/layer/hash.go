@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
-
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
@@ -58,4 +57,3 @@ func Ratio(ctx context.Context, e *builder.Entry, limit int64) (in, out int64, e
 	}
 	return in, int64(n), nil
 }
-

@@ -20,7 +20,9 @@ import (
 
 type content string
 
-func (c content) Open() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(c))), nil }
+func (c content) Open() (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(string(c))), nil
+}
 
 func dir(p string) *builder.Entry {
 	return &builder.Entry{Path: p, Type: builder.Dir, Mode: builder.ModeDir}

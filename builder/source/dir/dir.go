@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"syscall"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
 	"github.com/pitcrew-dev/pitcrew/builder/source/internal/listing"
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/pinned"
 )
 
 // Options are what a pipeline and its caller can say about a folder. Hash is required.
@@ -54,12 +55,15 @@ func (s *Source) Resolve(ctx context.Context, _ v1.Platform) (builder.Resolved, 
 }
 
 func (s *Source) walk(ctx context.Context, exclude excluder) ([]node, error) {
-	root, err := os.OpenRoot(s.root)
+	root, err := pinned.OpenRoot(s.root)
 	if err != nil {
 		return nil, rootError(s.root, err)
 	}
 	defer root.Close()
-	return walk(ctx, root, exclude, s.options.AbsoluteLinks)
+	w := &walker{
+		root: root, name: s.root, exclude: exclude, absoluteLinks: s.options.AbsoluteLinks, started: time.Now(),
+	}
+	return w.walk(ctx)
 }
 
 func rootError(root string, err error) error {

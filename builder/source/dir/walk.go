@@ -38,9 +38,10 @@ func (n *node) is(fileType uint32) bool { return n.stat.Mode&syscall.S_IFMT == f
 
 type walker struct {
 	root          *os.Root
+	name          string // of the root, for messages
 	exclude       excluder
 	absoluteLinks bool
-	started       time.Time
+	started       time.Time // no later than any stat
 	group         *errgroup.Group
 
 	mu       sync.Mutex
@@ -48,16 +49,16 @@ type walker struct {
 	problems problems
 }
 
-// walk lists everything below root in byte order of the paths.
-func walk(ctx context.Context, root *os.Root, exclude excluder, absoluteLinks bool) ([]node, error) {
+// walk lists everything below the root in byte order of the paths.
+func (w *walker) walk(ctx context.Context) ([]node, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
-	w := &walker{root: root, exclude: exclude, absoluteLinks: absoluteLinks, started: time.Now(), group: group}
+	w.group = group
 	group.Go(func() error { return w.folder(ctx, nil) })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if err := w.problems.err(root.Name()); err != nil {
+	if err := w.problems.err(w.name); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.found, func(a, b node) int { return strings.Compare(a.path, b.path) })
@@ -103,7 +104,7 @@ func (w *walker) add(nodes []node) error {
 
 func (w *walker) tooMany() error {
 	return builder.Errorf(builder.Input, "name a smaller folder, or exclude what is not part of the image",
-		"read folder %q: more than %d entries", w.root.Name(), maxEntries)
+		"read folder %q: more than %d entries", w.name, maxEntries)
 }
 
 // list returns the entries of one folder in no particular order. What is wrong with them goes to the problems.
@@ -123,21 +124,29 @@ func (w *walker) list(dir *node) ([]node, error) {
 	var nodes []node
 	for {
 		names, err := f.Readdirnames(namesAtOnce)
-		nodes = slices.Grow(nodes, len(names))
-		for _, name := range names {
-			if nodes, err = w.appendEntry(nodes, f, dir, name); err != nil {
-				return nil, err
-			}
-		}
 		switch {
-		case len(nodes) > maxEntries:
-			return nil, w.tooMany()
-		case errors.Is(err, io.EOF) || err == nil && len(names) == 0:
+		case err == io.EOF: //nolint:errorlint // as Readdirnames promises it
 			return nodes, nil
 		case err != nil:
 			return nil, w.unreadable(dirPath, err)
+		case len(nodes) > maxEntries:
+			return nil, w.tooMany()
+		}
+		if nodes, err = w.appendEntries(nodes, f, dir, names); err != nil {
+			return nil, err
 		}
 	}
+}
+
+func (w *walker) appendEntries(nodes []node, parent *os.File, dir *node, names []string) ([]node, error) {
+	nodes = slices.Grow(nodes, len(names))
+	for _, name := range names {
+		var err error
+		if nodes, err = w.appendEntry(nodes, parent, dir, name); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
 }
 
 // sameFolder refuses a folder that was put in the place of the one that the walk saw.
@@ -150,7 +159,7 @@ func (w *walker) sameFolder(f *os.File, dir *node) error {
 		return w.unreadable(dir.path, err)
 	}
 	if stat.Inode != dir.stat.Inode || stat.Dev != dir.stat.Dev {
-		return w.changed(dir.path)
+		return pinned.Changed(w.name, dir.path)
 	}
 	return nil
 }
@@ -214,18 +223,13 @@ func (w *walker) unreadable(path string, err error) error {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	switch {
 	case !ok || errno == syscall.ENOENT || errno == syscall.ENOTDIR || errno == syscall.ELOOP || errno == syscall.EINVAL:
-		return w.changed(path)
+		return pinned.Changed(w.name, path)
 	case errors.Is(err, fs.ErrPermission):
 		w.note(func(p *problems) { p.unreadable = append(p.unreadable, path) })
 		return nil
 	default:
-		return builder.Errorf(builder.Input, "", "read %q in folder %q: %w", path, w.root.Name(), errno)
+		return pinned.Failed(w.name, path, err)
 	}
-}
-
-func (w *walker) changed(path string) error {
-	return builder.Errorf(builder.Input, "build again when nothing writes to the folder any more",
-		"read %q in folder %q: %w", path, w.root.Name(), builder.ErrChanged)
 }
 
 func (w *walker) note(add func(*problems)) {

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/merge"
 )
 
 // Hash sets the SHA256 of the entries it is given, all Regular, and tells their contents so if they want to know
@@ -41,7 +42,7 @@ func (r *Resolved) InputDigest(ctx context.Context) (v1.Hash, error) {
 	if err := r.hashFiles(ctx); err != nil {
 		return v1.Hash{}, err
 	}
-	digest, err := Digest(r.tree)
+	digest, err := merge.Digest(r.tree)
 	if err != nil {
 		return v1.Hash{}, err
 	}

@@ -3,7 +3,6 @@ package pinned
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -24,8 +23,8 @@ type File struct {
 	Memo *memo.Memo // of Root; may be nil
 }
 
-// Pin looks at the file that name, slash-separated, leads to below root; symlinks are followed as long as they stay below root.
-// The error of a file that is missing, unreadable, no regular file or outside is a [builder.Error].
+// Pin looks at the file that name, slash-separated, leads to below root; symlinks are followed as long as they stay
+// below root. The error of a file that is missing, unreadable, no regular file or outside is a [builder.Error].
 func Pin(root, name string) (*File, Stat, error) {
 	file := &File{Root: root, Name: name}
 	f, err := open(root, name)
@@ -62,9 +61,18 @@ func (f *File) Open() (io.ReadCloser, error) {
 // Remember tells the memo the digest of the pinned state.
 func (f *File) Remember(sha256 v1.Hash) { f.Memo.Remember(f.Name, f.Stat, sha256) }
 
+// OpenRoot opens a folder that the user named, which may be a symlink. Of anything but a folder it says at once that
+// it is none, where opening a FIFO would wait for a writer.
+func OpenRoot(name string) (*os.Root, error) {
+	if name == "" {
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.ENOENT}
+	}
+	return os.OpenRoot(name + "/.")
+}
+
 // open does not wait for a writer if a FIFO was put where the file was.
 func open(root, name string) (*os.File, error) {
-	dir, err := os.OpenRoot(root)
+	dir, err := OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +82,9 @@ func open(root, name string) (*os.File, error) {
 
 // gone tells why a file that was there cannot be opened now.
 func (f *File) gone(err error) error {
-	errno, ok := errors.AsType[syscall.Errno](err)
+	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
-	case !ok: // os.Root's own refusal: the path leads outside now
+	case leadsOutside(err):
 		return f.changed()
 	case errno == syscall.ENOENT || errno == syscall.ENOTDIR || errno == syscall.ELOOP || errno == syscall.ENXIO:
 		return f.changed()
@@ -85,28 +93,9 @@ func (f *File) gone(err error) error {
 	}
 }
 
-func (f *File) changed() error {
-	return builder.Errorf(builder.Input, "build again when nothing writes to the folder any more",
-		"read %q in folder %q: %w", f.Name, f.Root, builder.ErrChanged)
-}
+func (f *File) changed() error { return Changed(f.Root, f.Name) }
 
-// failed explains err as far as the user can do something about it.
-func (f *File) failed(err error) error {
-	var hint string
-	cause := err
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		cause = pathErr.Err // the message below names the file better
-	}
-	switch {
-	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
-		return builder.Errorf(builder.Internal, "raise the limit of open files (ulimit -n)", "read %q in folder %q: %w", f.Name, f.Root, cause)
-	case errors.Is(err, fs.ErrPermission):
-		hint = "make the file and the folders above it readable for the user who builds"
-	case errors.Is(err, fs.ErrNotExist):
-		hint = "create the file or correct its path in the pipeline file"
-	}
-	return builder.Errorf(builder.Input, hint, "read %q in folder %q: %w", f.Name, f.Root, cause)
-}
+func (f *File) failed(err error) error { return Failed(f.Root, f.Name, err) }
 
 // reader hands out exactly the bytes of the pinned state. It is used by one goroutine.
 type reader struct {

@@ -1,0 +1,257 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/layer"
+)
+
+// transfers sums up how blobs came to be where they are.
+type transfers struct {
+	mu                      sync.Mutex
+	pushed, mounted, reused int64
+}
+
+func (t *transfers) add(p builder.Put) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch p.Transfer {
+	case builder.Pushed:
+		t.pushed += p.Descriptor.Size
+	case builder.Mounted:
+		t.mounted += p.Descriptor.Size
+	case builder.Reused:
+		t.reused += p.Descriptor.Size
+	}
+}
+
+// pushLayers makes and sends every distinct layer once, over all phases and platforms, largest first.
+func (r *run) pushLayers(ctx context.Context) error {
+	type job struct {
+		layer *layer.Layer
+		repo  string
+	}
+	var jobs []job
+	seen := map[job]bool{}
+	for _, u := range r.units {
+		for _, l := range u.layers {
+			if _, ok := l.Descriptor(); !ok {
+				u.made = true
+			}
+			if j := (job{l, u.phase.Repository}); !seen[j] {
+				seen[j] = true
+				jobs = append(jobs, j)
+			}
+		}
+	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return bySize(a.layer, b.layer) })
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, r.Jobs))
+	for _, j := range jobs {
+		g.Go(func() error { return r.pushLayer(ctx, j.layer, j.repo) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return r.remember()
+}
+
+func (r *run) pushLayer(ctx context.Context, l *layer.Layer, repoName string) error {
+	repo, err := r.Open(repoName)
+	if err != nil {
+		return err
+	}
+	var blob builder.Blob = l
+	if r.Progress != nil {
+		blob = &watched{Blob: l, start: r.Progress, name: l.Entries()[len(l.Entries())-1].Path}
+	}
+	put, err := repo.PutBlob(ctx, blob)
+	if err != nil {
+		return err
+	}
+	r.sums.add(put)
+	r.Log.Debug("layer", "repository", repoName, "digest", put.Descriptor.Digest.String(), "bytes", put.Descriptor.Size, "transfer", put.Transfer.String())
+	return nil
+}
+
+// remember stores what was learnt about layers on this machine, for the next build.
+func (r *run) remember() error {
+	for _, u := range r.units {
+		for _, l := range u.layers {
+			cl, err := u.composed(l)
+			if err != nil {
+				return err
+			}
+			if r.Layers != nil {
+				key, err := l.Key()
+				if err != nil {
+					return err
+				}
+				r.Layers.Put(key, cl)
+			}
+		}
+	}
+	return nil
+}
+
+// pushPhases publishes each phase's own image under its input digest, and returns their references.
+func (r *run) pushPhases(ctx context.Context) ([]string, error) {
+	var refs []string
+	for _, phase := range phasesOf(r.units) {
+		var platforms []compose.Platform
+		var repoName string
+		for _, u := range r.units {
+			if u.phase.Name != phase {
+				continue
+			}
+			repoName = u.phase.Repository
+			part, err := u.part()
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range u.platforms {
+				platforms = append(platforms, compose.Platform{Platform: p, Parts: []compose.Part{part}})
+			}
+		}
+		index, err := compose.Build(platforms, r.req.Image)
+		if err != nil {
+			return nil, err
+		}
+		repo, err := r.Open(repoName)
+		if err != nil {
+			return nil, err
+		}
+		tag := compose.PhaseTag(phase, compose.PhaseDigest(inputsOf(r.units, phase)))
+		if err := r.publish(ctx, repo, index, []string{tag}); err != nil {
+			return nil, fmt.Errorf("publish %s:%s: %w", repo.Name(), tag, err)
+		}
+		refs = append(refs, repo.Name()+"@"+index.Descriptor.Digest.String())
+	}
+	return refs, nil
+}
+
+// pushServer composes the server image and publishes it; layers get there by mounting.
+func (r *run) pushServer(ctx context.Context) (*Result, error) {
+	index, err := r.composeServer()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkBudgets(ctx, index); err != nil {
+		return nil, err
+	}
+	repo, err := r.Open(r.req.Repository)
+	if err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, r.Jobs))
+	seen := map[*layer.Layer]bool{}
+	for _, u := range r.units {
+		for _, l := range u.layers {
+			if u.phase.Repository == r.req.Repository || seen[l] {
+				continue
+			}
+			seen[l] = true
+			g.Go(func() error {
+				put, err := repo.PutBlob(gctx, l, u.phase.Repository)
+				if put.Transfer == builder.Mounted || put.Transfer == builder.Pushed {
+					r.sums.add(put)
+				}
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("put layers into %s: %w", repo.Name(), err)
+	}
+	if err := r.publish(ctx, repo, index, r.req.Tags); err != nil {
+		return nil, fmt.Errorf("publish %s: %w", repo.Name(), err)
+	}
+	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())
+}
+
+func (r *run) composeServer() (compose.Index, error) {
+	var platforms []compose.Platform
+	for _, p := range r.req.Platforms {
+		cp := compose.Platform{Platform: p}
+		for _, u := range r.units {
+			if slices.ContainsFunc(u.platforms, p.Equals) {
+				part, err := u.part()
+				if err != nil {
+					return compose.Index{}, err
+				}
+				cp.Parts = append(cp.Parts, part)
+			}
+		}
+		platforms = append(platforms, cp)
+	}
+	return compose.Build(platforms, r.req.Image)
+}
+
+// publish sends configs, then manifests, then the index, then moves the tags.
+func (r *run) publish(ctx context.Context, repo builder.Repository, index compose.Index, tags []string) error {
+	for _, img := range index.Images {
+		if _, err := repo.PutBlob(ctx, bytesBlob{img.ConfigDescriptor, img.Config}); err != nil {
+			return err
+		}
+	}
+	for _, img := range index.Images {
+		if _, err := repo.PutManifest(ctx, string(img.ManifestDescriptor.MediaType), img.Manifest); err != nil {
+			return err
+		}
+	}
+	if _, err := repo.PutManifest(ctx, string(index.Descriptor.MediaType), index.Raw); err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if err := repo.Tag(ctx, tag, index.Descriptor, index.Raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bytesBlob is a small blob held in memory: a config.
+type bytesBlob struct {
+	desc v1.Descriptor
+	raw  []byte
+}
+
+func (b bytesBlob) Descriptor() (v1.Descriptor, bool) { return b.desc, true }
+func (b bytesBlob) SizeHint() int64                   { return b.desc.Size }
+
+func (b bytesBlob) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
+	_, err := io.Copy(w, bytes.NewReader(b.raw))
+	return b.desc, err
+}
+
+// watched reports how a layer's packing goes on.
+type watched struct {
+	builder.Blob
+	start func(string, int64) (func(int64), func())
+	name  string
+}
+
+func (b *watched) WriteTo(ctx context.Context, w io.Writer) (v1.Descriptor, error) {
+	add, done := b.start(b.name, b.SizeHint())
+	defer done()
+	return b.Blob.WriteTo(ctx, writerFunc(func(p []byte) (int, error) {
+		n, err := w.Write(p)
+		add(int64(n))
+		return n, err
+	}))
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

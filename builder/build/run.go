@@ -1,0 +1,196 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/inspect"
+	"github.com/pitcrew-dev/pitcrew/builder/lock"
+)
+
+// run is one build in progress.
+type run struct {
+	*Builder
+	req   Request
+	known known
+	units []*unit
+	pins  []builder.Pin
+	sums  transfers
+}
+
+// Build makes what the request asks for and publishes it: blobs first, then configs, manifests and indexes, tags
+// last. On failure nothing is under a tag that was not there before, and a second run takes up what is there. If
+// the tags already name the result, nothing is sent at all.
+func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
+	r, err := b.prepare(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if res, err := r.upToDate(ctx); res != nil || err != nil {
+		return res, err
+	}
+	if err := r.pushLayers(ctx); err != nil {
+		return nil, err
+	}
+	refs, err := r.pushPhases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.Only) > 0 {
+		return r.result(nil, refs[len(refs)-1])
+	}
+	return r.pushServer(ctx)
+}
+
+// prepare reads the sources and decides which layers have to be made.
+func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
+	r := &run{Builder: b, req: req}
+	if r.Log == nil {
+		withLog := *b
+		withLog.Log = slog.New(slog.DiscardHandler)
+		r.Builder = &withLog
+	}
+	r.known = known{lock: req.Lock, memory: b.Layers, load: r.loadPrevious}
+	r.units = plannedUnits(req)
+	for _, u := range r.units {
+		if err := r.readTree(ctx, u); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.collisions(); err != nil {
+		return nil, err
+	}
+	for _, u := range r.units {
+		if err := r.planLayers(ctx, u); err != nil {
+			return nil, fmt.Errorf("phase %s: %w", u.phase.Name, err)
+		}
+	}
+	shareEqualLayers(r.units)
+	return r, nil
+}
+
+// loadPrevious reads the image that the first tag names now; nil if there is none.
+func (r *run) loadPrevious(ctx context.Context) (*inspect.Image, error) {
+	if len(r.req.Tags) == 0 {
+		return nil, nil
+	}
+	repo, err := r.Open(r.req.Repository)
+	if err != nil {
+		return nil, err
+	}
+	img, err := inspect.Load(ctx, repo, r.req.Tags[0])
+	if errors.Is(err, builder.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s:%s: %w", repo.Name(), r.req.Tags[0], err)
+	}
+	return img, nil
+}
+
+// upToDate ends the build early: if every layer is known and each tag has the digest that the build would give it,
+// all that was pushed below the tag is there too. One HEAD per tag.
+func (r *run) upToDate(ctx context.Context) (*Result, error) {
+	if len(r.req.Tags) == 0 || len(r.req.Only) > 0 {
+		return nil, nil
+	}
+	for _, u := range r.units {
+		if !u.complete() {
+			return nil, nil
+		}
+	}
+	index, err := r.composeServer()
+	if err != nil {
+		return nil, err
+	}
+	repo, err := r.Open(r.req.Repository)
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range r.req.Tags {
+		d, err := repo.Head(ctx, tag)
+		if errors.Is(err, builder.ErrNotFound) || err == nil && d.Digest != index.Descriptor.Digest {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.Log.Info("nothing to do", "ref", repo.Name()+":"+r.req.Tags[0], "digest", index.Descriptor.Digest.String())
+	r.sums.reused = storedBytes(index)
+	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())
+}
+
+func storedBytes(index compose.Index) int64 {
+	seen := map[v1.Hash]bool{}
+	var sum int64
+	for _, img := range index.Images {
+		for _, l := range img.Layers {
+			if !seen[l.Descriptor.Digest] {
+				seen[l.Descriptor.Digest] = true
+				sum += l.Descriptor.Size
+			}
+		}
+	}
+	return sum
+}
+
+func (r *run) result(index *compose.Index, ref string) (*Result, error) {
+	res := &Result{
+		Ref: ref, Index: index, Phases: []PhaseResult{},
+		PushedBytes: r.sums.pushed, MountedBytes: r.sums.mounted, ReusedBytes: r.sums.reused,
+	}
+	_, digest, _ := cutLast(ref, "@")
+	res.Digest = digest
+	for _, phase := range phasesOf(r.units) {
+		pr := PhaseResult{Name: string(phase), Cached: true, InputDigest: compose.PhaseDigest(inputsOf(r.units, phase)).String()}
+		for _, u := range r.units {
+			if u.phase.Name == phase {
+				pr.Layers = len(u.layers)
+				pr.Cached = pr.Cached && !u.made
+			}
+		}
+		res.Phases = append(res.Phases, pr)
+	}
+	var err error
+	res.Lock, err = r.newLock()
+	return res, err
+}
+
+func (r *run) newLock() (*lock.Lock, error) {
+	for _, u := range r.units {
+		if u.phase.Name == builder.Assets {
+			return u.lock(r.req.Lock, r.pins)
+		}
+	}
+	return r.req.Lock, nil
+}
+
+func phasesOf(units []*unit) []builder.Phase {
+	var out []builder.Phase
+	for _, p := range builder.Phases() {
+		if slices.ContainsFunc(units, func(u *unit) bool { return u.phase.Name == p }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func inputsOf(units []*unit, phase builder.Phase) map[string]v1.Hash {
+	out := map[string]v1.Hash{}
+	for _, u := range units {
+		if u.phase.Name == phase {
+			for _, p := range u.platforms {
+				out[p.String()] = u.input
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,249 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/merge"
+	"github.com/pitcrew-dev/pitcrew/builder/split"
+)
+
+// unit is one phase on one platform, or, for assets, on all of them at once.
+type unit struct {
+	phase     Phase
+	platforms []v1.Platform
+	tree      builder.Tree
+	config    v1.Config
+	plan      split.Result
+	layers    []*layer.Layer
+	// made is set when a layer of the unit had to be packed.
+	made bool
+	// input is known once every file of the tree is hashed.
+	input v1.Hash
+}
+
+func plannedUnits(req Request) []*unit {
+	var out []*unit
+	for _, p := range req.Phases {
+		if len(req.Only) > 0 && !slices.Contains(req.Only, p.Name) {
+			continue
+		}
+		if p.Name == builder.Assets {
+			out = append(out, &unit{phase: p, platforms: req.Platforms})
+			continue
+		}
+		for _, platform := range req.Platforms {
+			out = append(out, &unit{phase: p, platforms: []v1.Platform{platform}})
+		}
+	}
+	return out
+}
+
+func (u *unit) name() string {
+	if u.phase.Name == builder.Assets {
+		return string(u.phase.Name)
+	}
+	return fmt.Sprintf("%s %s", u.phase.Name, u.platforms[0])
+}
+
+// readTree resolves the unit's sources and merges what they hold into one tree.
+func (r *run) readTree(ctx context.Context, u *unit) error {
+	platform := u.platforms[0]
+	var parts []merge.Part
+	u.config = v1.Config{}
+	for _, s := range u.phase.Sources {
+		if len(s.Platforms) > 0 && !slices.ContainsFunc(s.Platforms, platform.Equals) {
+			continue
+		}
+		resolved, err := s.Resolve(ctx, platform)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Origin, err)
+		}
+		r.pins = append(r.pins, resolved.Pins()...)
+		if pending := resolved.Pending(); pending > 0 {
+			r.Log.Info("fetching", "source", s.Origin, "platform", platform.String(), "bytes", pending)
+		}
+		tree, err := resolved.Tree(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Origin, err)
+		}
+		if c, ok := resolved.(interface{ Config() *v1.ConfigFile }); ok && c.Config() != nil {
+			u.config = compose.Merge(u.config, c.Config().Config)
+		}
+		parts = append(parts, merge.Part{
+			Tree: tree, Include: s.Include, Exclude: s.Exclude, Destination: s.Destination,
+			UID: s.UID, GID: s.GID, Origin: s.Origin,
+		})
+	}
+	u.config = compose.Merge(u.config, u.phase.Config)
+	var err error
+	u.tree, err = merge.Build(parts)
+	return err
+}
+
+// collisions holds that no phase silently overwrites another: checked for every platform.
+func (r *run) collisions() error {
+	for _, platform := range r.req.Platforms {
+		var lower []merge.PhaseTree
+		for _, u := range r.units {
+			if !slices.ContainsFunc(u.platforms, platform.Equals) {
+				continue
+			}
+			tree := merge.PhaseTree{Phase: u.phase.Name, Tree: u.tree}
+			if err := merge.Collisions(lower, tree, u.phase.Replaces); err != nil {
+				return err
+			}
+			lower = append(lower, tree)
+		}
+	}
+	return nil
+}
+
+// planLayers cuts the tree and looks every layer up by its key. On a first build the assets are not read for that:
+// nothing could be found, and packing reads them anyway.
+func (r *run) planLayers(ctx context.Context, u *unit) error {
+	first, err := r.known.nothing(ctx)
+	if err != nil {
+		return err
+	}
+	skipKeys := first && u.phase.Name == builder.Assets
+	if !skipKeys {
+		if err := layer.Hash(ctx, u.tree.Files(), r.Workers); err != nil {
+			return err
+		}
+	}
+	if err := u.split(ctx, r.req); err != nil {
+		return err
+	}
+	if skipKeys {
+		return nil
+	}
+	for _, l := range u.layers {
+		key, err := l.Key()
+		if err != nil {
+			return err
+		}
+		have, ok, err := r.known.layer(ctx, key)
+		if err != nil {
+			return err
+		}
+		if ok {
+			l.SetKnown(bare(have.Descriptor), have.DiffID)
+		}
+	}
+	return nil
+}
+
+// shareEqualLayers lets units whose layers are made of the same files (a server phase that is the same on every
+// platform) use one layer, so that it is packed and sent once.
+func shareEqualLayers(units []*unit) {
+	byKey := map[v1.Hash]*layer.Layer{}
+	for _, u := range units {
+		for i, l := range u.layers {
+			key, err := l.Key()
+			if err != nil {
+				continue // not hashed yet: a first build's assets, which are one unit anyway
+			}
+			if same, ok := byKey[key]; ok {
+				u.layers[i] = same
+			} else {
+				byKey[key] = l
+			}
+		}
+	}
+}
+
+func (u *unit) complete() bool {
+	for _, l := range u.layers {
+		if _, ok := l.Descriptor(); !ok {
+			return false
+		}
+	}
+	_, err := u.inputDigest()
+	return err == nil
+}
+
+// inputDigest covers all that the unit's image is made from; it fails while files are not hashed.
+func (u *unit) inputDigest() (v1.Hash, error) {
+	if u.input != (v1.Hash{}) {
+		return u.input, nil
+	}
+	tree, err := merge.Digest(u.tree)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	config, err := json.Marshal(u.config)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "pitcrew input 1\n%s\n%s\n%s\n%d %d\n%s\n",
+		u.phase.Name, tree, u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
+	u.input = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
+	return u.input, nil
+}
+
+// part is the unit's contribution to an image, once its layers are made.
+func (u *unit) part() (compose.Part, error) {
+	input, err := u.inputDigest()
+	if err != nil {
+		return compose.Part{}, err
+	}
+	p := compose.Part{Phase: u.phase.Name, Config: u.config, InputDigest: input}
+	for _, l := range u.layers {
+		cl, err := u.composed(l)
+		if err != nil {
+			return compose.Part{}, err
+		}
+		p.Layers = append(p.Layers, cl)
+	}
+	return p, nil
+}
+
+// composed is a made layer with the contract's annotations.
+func (u *unit) composed(l *layer.Layer) (compose.Layer, error) {
+	d, ok := l.Descriptor()
+	diffID, ok2 := l.DiffID()
+	if !ok || !ok2 {
+		return compose.Layer{}, fmt.Errorf("a layer of %s was not made", u.name())
+	}
+	key, err := l.Key()
+	if err != nil {
+		return compose.Layer{}, err
+	}
+	d = bare(d)
+	d.Annotations = map[string]string{
+		builder.AnnotationPhase:    string(u.phase.Name),
+		builder.AnnotationLayerKey: key.String(),
+	}
+	if u.phase.Name == builder.Assets {
+		d.Annotations[builder.AnnotationLayerKind] = "base"
+	}
+	return compose.Layer{Descriptor: d, DiffID: diffID}, nil
+}
+
+// bare is a descriptor without what others wrote on it.
+func bare(d v1.Descriptor) v1.Descriptor {
+	return v1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+// bySize orders layers for sending: the largest first, so that no long one is left for the end.
+func bySize(a, b *layer.Layer) int { return cmp.Compare(b.SizeHint(), a.SizeHint()) }
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}

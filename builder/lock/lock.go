@@ -1,0 +1,65 @@
+package lock
+
+import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Lock is the content of assets.lock. The zero Lock remembers nothing.
+type Lock struct {
+	Classes []Class
+	Images  []Image
+	Layers  []Layer
+	// Files are sorted by path.
+	Files []File
+	// Gone are the whiteouts of delta layers.
+	Gone []Gone
+}
+
+// Class is the measured policy for files with one extension.
+type Class struct {
+	Ext   string // lower case with its dot; "-" stands for none
+	Store bool   // stored, not compressed
+	// Ratio is the compressed size over the size, in thousandths.
+	Ratio int
+}
+
+// Image pins what a mutable image name stood for.
+type Image struct {
+	Name   string
+	Digest v1.Hash
+}
+
+// Layer is a layer with its bytes' identity.
+type Layer struct {
+	ID                  int
+	Kind                string // "base" or "delta"
+	Codec               string
+	Key, Digest, DiffID v1.Hash
+	Size                int64
+}
+
+// File is one entry's place.
+type File struct {
+	Layer  int
+	Type   byte // 'f' file, 'd' directory, 'l' symlink, 'h' hard link
+	Mode   uint32
+	Size   int64
+	SHA256 string // hex; "-" unless Type is 'f'
+	Path   string
+}
+
+// Gone is a path that a delta layer deletes.
+type Gone struct {
+	Layer int
+	Path  string
+}
+
+// ByKey finds the layer with a key.
+func (l *Lock) ByKey(key v1.Hash) (Layer, bool) {
+	for _, have := range l.Layers {
+		if have.Key == key {
+			return have, true
+		}
+	}
+	return Layer{}, false
+}

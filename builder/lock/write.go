@@ -1,0 +1,68 @@
+package lock
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const firstLine = "# pitcrew assets.lock v1"
+
+// WriteTo writes the canonical text: parsing it and writing it again gives the same bytes.
+func (l *Lock) WriteTo(w io.Writer) (int64, error) {
+	out := &counted{w: bufio.NewWriter(w)}
+	fmt.Fprintln(out, firstLine+": written by builder; keep it in version control")
+	for _, c := range l.Classes {
+		policy := "zstd"
+		if c.Store {
+			policy = "store"
+		}
+		fmt.Fprintf(out, "class %s %s %d.%03d\n", c.Ext, policy, c.Ratio/1000, c.Ratio%1000)
+	}
+	for _, i := range l.Images {
+		fmt.Fprintf(out, "image %s %s\n", i.Name, i.Digest)
+	}
+	for _, y := range l.Layers {
+		fmt.Fprintf(out, "layer %d %s %s %s %s %s %d\n", y.ID, y.Kind, y.Codec, y.Key, y.Digest, y.DiffID, y.Size)
+	}
+	for _, f := range l.Files {
+		fmt.Fprintf(out, "%c %d %o %d %s %s\n", f.Type, f.Layer, f.Mode, f.Size, f.SHA256, quote(f.Path))
+	}
+	for _, g := range l.Gone {
+		fmt.Fprintf(out, "gone %d %s\n", g.Layer, quote(g.Path))
+	}
+	if out.err == nil {
+		out.err = out.w.Flush()
+	}
+	return out.n, out.err
+}
+
+// counted keeps the first error, so that the lines above need not.
+type counted struct {
+	w   *bufio.Writer
+	n   int64
+	err error
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	c.err = err
+	return n, err
+}
+
+func quote(p string) string {
+	plain := utf8.ValidString(p) && p == strings.TrimSpace(p) && !strings.ContainsFunc(p, func(r rune) bool {
+		return r == '"' || !strconv.IsPrint(r)
+	})
+	if plain {
+		return p
+	}
+	return strconv.Quote(p)
+}

@@ -1,0 +1,272 @@
+package split_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/lock"
+	"github.com/pitcrew-dev/pitcrew/builder/split"
+)
+
+func hash(s string) v1.Hash {
+	h, _, _ := v1.SHA256(strings.NewReader(s))
+	return h
+}
+
+// files is a tree of the given path to size, with parents.
+func files(sizes map[string]int64) builder.Tree {
+	seen := map[string]builder.Entry{}
+	for p, n := range sizes {
+		seen[p] = builder.Entry{Path: p, Type: builder.Regular, Mode: 0o644, Size: n, SHA256: hash(fmt.Sprint(p, n))}
+		for d := path.Dir(p); d != "."; d = path.Dir(d) {
+			seen[d] = builder.Entry{Path: d, Type: builder.Dir, Mode: 0o755}
+		}
+	}
+	var t builder.Tree
+	for _, e := range seen {
+		t.Entries = append(t.Entries, e)
+	}
+	slices.SortFunc(t.Entries, func(a, b builder.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return t
+}
+
+// game is shaped like SuperTuxKart's data: a flat folder of textures, folders of tracks, skewed sizes, 700 MB.
+func game(r *rand.Rand) map[string]int64 {
+	out := map[string]int64{}
+	for i := range 700 {
+		out[fmt.Sprintf("textures/t%03d.png", i)] = int64(r.ExpFloat64() * 400e3)
+	}
+	for track := range 60 {
+		for i := range 40 {
+			ext := []string{"png", "spm", "xml", "ogg"}[r.IntN(4)]
+			out[fmt.Sprintf("tracks/track%02d/f%02d.%s", track, i, ext)] = int64(r.ExpFloat64() * 180e3)
+		}
+	}
+	return out
+}
+
+// measure says that xml and spm compress and nothing else does.
+func measure(_ context.Context, e *builder.Entry, _ int64) (in, out int64, err error) {
+	if ext := path.Ext(e.Path); ext == ".xml" || ext == ".spm" {
+		return 1000, 300, nil
+	}
+	return 1000, 990, nil
+}
+
+var auto = split.Options{Layers: 32, Codec: split.Auto, Measure: measure}
+
+func plan(t *testing.T, tree builder.Tree, prev *lock.Lock) split.Result {
+	t.Helper()
+	res, err := split.Plan(t.Context(), tree, prev, auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func where(res split.Result) map[string]int {
+	out := map[string]int{}
+	for _, l := range res.Layers {
+		for _, e := range l.Entries {
+			if l.Own[e.Path] {
+				out[e.Path] = l.ID
+			}
+		}
+	}
+	return out
+}
+
+func TestPlanPutsEveryEntryIntoOneLayerWithItsParents(t *testing.T) {
+	tree := files(game(rand.New(rand.NewPCG(1, 1))))
+	tree.Entries = append(tree.Entries, builder.Entry{Path: "zempty", Type: builder.Dir, Mode: 0o755},
+		builder.Entry{Path: "zlink", Type: builder.Symlink, Link: "x"})
+	res := plan(t, tree, nil)
+	owners := map[string]int{}
+	for _, l := range res.Layers {
+		have := map[string]bool{".": true}
+		for i, e := range l.Entries {
+			if i > 0 && l.Entries[i-1].Path >= e.Path {
+				t.Fatalf("layer %d is not sorted at %s", l.ID, e.Path)
+			}
+			if !have[path.Dir(e.Path)] {
+				t.Fatalf("layer %d has %s without its parent", l.ID, e.Path)
+			}
+			have[e.Path] = true
+			if l.Own[e.Path] {
+				owners[e.Path]++
+			}
+		}
+	}
+	for _, e := range tree.Entries {
+		want := 1
+		if e.Type == builder.Dir && e.Path != "zempty" {
+			want = 0
+		}
+		if owners[e.Path] != want {
+			t.Errorf("%s is owned by %d layers, want %d", e.Path, owners[e.Path], want)
+		}
+	}
+}
+
+func TestPlanKeepsStoredAndCompressedApart(t *testing.T) {
+	res := plan(t, files(game(rand.New(rand.NewPCG(2, 2)))), nil)
+	for _, l := range res.Layers {
+		for _, e := range l.Entries {
+			ext := path.Ext(e.Path)
+			if e.Type == builder.Regular && (ext == ".xml" || ext == ".spm") != (l.Codec == "zstd:3") {
+				t.Errorf("%s lies in a %s layer", e.Path, l.Codec)
+			}
+		}
+	}
+	if n := len(res.Layers); n < 20 || n > 64 {
+		t.Errorf("%d layers, want about 32", n)
+	}
+}
+
+func TestPlanIsDeterministic(t *testing.T) {
+	sizes := game(rand.New(rand.NewPCG(3, 3)))
+	want := where(plan(t, files(sizes), nil))
+	for range 3 {
+		if diff := cmp.Diff(want, where(plan(t, files(sizes), nil))); diff != "" {
+			t.Fatalf("the plan differs:\n%s", diff)
+		}
+	}
+}
+
+// toLock is what the build writes after making the layers.
+func toLock(res split.Result) *lock.Lock {
+	l := &lock.Lock{Classes: res.Classes}
+	for _, y := range res.Layers {
+		l.Layers = append(l.Layers, lock.Layer{ID: y.ID, Kind: "base", Codec: y.Codec})
+		l.Files = append(l.Files, y.LockFiles()...)
+	}
+	return l
+}
+
+func TestALockKeepsThePlan(t *testing.T) {
+	sizes := game(rand.New(rand.NewPCG(4, 4)))
+	first := plan(t, files(sizes), nil)
+	if diff := cmp.Diff(where(first), where(plan(t, files(sizes), toLock(first)))); diff != "" {
+		t.Errorf("same tree, with the lock of the first plan:\n%s", diff)
+	}
+}
+
+// changedBytes is what must be pushed again: layers whose own entries differ.
+func changedBytes(before, after split.Result, tree builder.Tree) int64 {
+	print := func(l split.Layer) string {
+		var b strings.Builder
+		for _, e := range l.Entries {
+			fmt.Fprintln(&b, e.Path, e.SHA256)
+		}
+		return b.String()
+	}
+	have := map[string]bool{}
+	for _, l := range before.Layers {
+		have[print(l)] = true
+	}
+	var sum int64
+	for _, l := range after.Layers {
+		if !have[print(l)] {
+			for _, e := range l.Entries {
+				sum += e.Size
+			}
+		}
+	}
+	return sum
+}
+
+func TestWithALockAnEditTouchesOneLayer(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	sizes := game(r)
+	first := plan(t, files(sizes), nil)
+	prev := toLock(first)
+	total := files(sizes).Size()
+	for _, p := range slices.Sorted(mapsKeys(sizes))[:20] {
+		edited := map[string]int64{}
+		for k, v := range sizes {
+			edited[k] = v
+		}
+		edited[p] += 10
+		tree := files(edited)
+		if got, most := changedBytes(first, plan(t, tree, prev), tree), total*2/int64(len(first.Layers))*2; got > most {
+			t.Errorf("editing %s repacks %d bytes of %d, want at most %d", p, got, total, most)
+		}
+	}
+}
+
+func mapsKeys(m map[string]int64) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func TestANewTrackMovesLittle(t *testing.T) {
+	sizes := game(rand.New(rand.NewPCG(6, 6)))
+	first := plan(t, files(sizes), nil)
+	total := files(sizes).Size()
+	for i := range 40 {
+		sizes[fmt.Sprintf("tracks/track30b/f%02d.png", i)] = 140e3
+	}
+	tree := files(sizes)
+	if got := changedBytes(first, plan(t, tree, toLock(first)), tree); got > total*15/100 {
+		t.Errorf("with a lock a new track repacks %d bytes of %d, want at most 15 %%", got, total)
+	}
+	if got := changedBytes(first, plan(t, tree, nil), tree); got > total*20/100 {
+		t.Errorf("without a lock a new track repacks %d bytes of %d, want at most 20 %%", got, total)
+	}
+}
+
+func TestARenameStaysInItsLayer(t *testing.T) {
+	tree := files(map[string]int64{"a/1.png": 30e6, "b/2.png": 30e6, "c/3.png": 30e6})
+	first := plan(t, tree, nil)
+	was := where(first)["a/1.png"]
+	renamed := files(map[string]int64{"b/2.png": 30e6, "c/3.png": 30e6, "z/1.png": 30e6})
+	for i := range renamed.Entries {
+		if renamed.Entries[i].Path == "z/1.png" {
+			renamed.Entries[i].SHA256 = hash(fmt.Sprint("a/1.png", int64(30e6)))
+		}
+	}
+	if got := where(plan(t, renamed, toLock(first)))["z/1.png"]; got != was {
+		t.Errorf("after a rename the file lies in layer %d, want %d", got, was)
+	}
+}
+
+func TestHardLinksLieWithTheirTargets(t *testing.T) {
+	tree := files(map[string]int64{"a.png": 40e6, "b.png": 40e6, "c.png": 40e6})
+	tree.Entries = append(tree.Entries, builder.Entry{Path: "d.png", Type: builder.Hardlink, Link: "a.png"})
+	at := where(plan(t, tree, nil))
+	if at["d.png"] != at["a.png"] {
+		t.Errorf("the link lies in layer %d, its target in %d", at["d.png"], at["a.png"])
+	}
+}
+
+func TestPlanRefusesAFileThatNoRegistryTakes(t *testing.T) {
+	_, err := split.Plan(t.Context(), files(map[string]int64{"huge": split.MaxFileSize + 1}), nil, split.Options{Codec: "none"})
+	if builder.KindOf(err) != builder.Policy {
+		t.Errorf("Plan: %v, want a Policy error", err)
+	}
+}
+
+func TestMaxLayerSizeHolds(t *testing.T) {
+	o := split.Options{Layers: 1, Codec: "none", MaxLayerSize: 50}
+	res, err := split.Plan(t.Context(), files(map[string]int64{"a": 30, "b": 30, "c": 70, "d": 10}), nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"a": 0, "b": 1, "c": 2, "d": 3}, where(res)); diff != "" {
+		t.Errorf("layers (-want +got):\n%s", diff)
+	}
+}
