@@ -21,4 +21,7 @@ demo: build ## build the real SuperTuxKart images for two architectures, push th
 	./scripts/deps.sh demo
 	go run ./examples/supertuxkart/demo
 
-.PHONY: help build test check demo
+.PHONY: help build test check demo generate
+
+generate: ## write generated files anew
+	go test ./builder/pipeline -run "Schema|Faults" -update
