@@ -2,43 +2,26 @@ package debfile
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
-	"fmt"
-	"hash"
 	"io"
-	"runtime"
-
-	"github.com/ulikunitz/xz/lzma"
 )
 
-// maxAhead is the largest block, packed or unpacked, that is held in memory to be decoded beside others. xz's default
-// is 24 MiB.
-const maxAhead = 32 << 20
-
-// aheadSlots bounds the blocks held by all readers of the process: at most four of 2*maxAhead and a dictionary each.
-var aheadSlots = make(chan struct{}, min(4, runtime.GOMAXPROCS(0)))
-
-// xzReader decodes a stream of xz. Blocks that tell their sizes are decoded several at a time, the others one by one
-// as they are read.
+// xzReader decodes one or more streams of xz. Blocks that tell their sizes are decoded several at a time (see
+// aheadBlock), the others as they are read.
 type xzReader struct {
 	r       *bufio.Reader
 	check   xzCheck
 	records xzRecords
-	inside  bool // a stream: its header was read and its index was not
+	inside  bool // a stream: its header was read, its index was not
 
-	ahead   []*aheadBlock // in order
-	current io.Reader     // the block being handed out
-	held    *xzBlock      // a header read too early: its block is decoded when ahead is empty
-	atIndex bool          // likewise
+	// What the input holds next: exactly one of these after advance.
+	block  *xzBlock
+	index  bool
+	failed error // io.EOF at the proper end
+
+	ahead   []*aheadBlock // what was read before that, in order
+	current io.ReadCloser // the block being handed out
 	err     error         // sticky
-}
-
-// aheadBlock is a block being decoded in the background.
-type aheadBlock struct {
-	done    chan struct{} // closed when content or err is set
-	content []byte
-	err     error
 }
 
 func newXZReader(r io.Reader) *xzReader { return &xzReader{r: bufio.NewReaderSize(r, 64<<10)} }
@@ -51,7 +34,8 @@ func (x *xzReader) Read(p []byte) (int, error) {
 		}
 		n, err := x.current.Read(p)
 		if err == io.EOF { //nolint:errorlint // as io.Reader promises it
-			x.current, err = nil, nil
+			err = x.current.Close()
+			x.current = nil
 		}
 		x.err = err
 		if n > 0 || len(p) == 0 {
@@ -61,83 +45,97 @@ func (x *xzReader) Read(p []byte) (int, error) {
 	return 0, x.err
 }
 
-// Close waits for what is decoded in the background.
+// Close waits for what is decoded in the background. It may be called more than once.
 func (x *xzReader) Close() error {
-	if b, ok := x.current.(*handedOut); ok {
-		b.release()
+	if x.current != nil {
+		_ = x.current.Close() // frees memory, and the stream's fate is known already
 	}
 	for _, b := range x.ahead {
-		<-b.done
-		<-aheadSlots
+		_ = b.Close()
 	}
-	x.current, x.ahead, x.err = nil, nil, errors.New("reader is closed")
+	x.current, x.ahead, x.err = nil, nil, errors.New("the reader is closed")
 	return nil
 }
 
-// nextBlock returns a reader of the next block's content, or io.EOF behind the last one.
-func (x *xzReader) nextBlock() (io.Reader, error) {
-	err := x.lookAhead()
-	if len(x.ahead) > 0 { // an error behind it is found again
+// nextBlock returns the next block's content, nil at the end of a stream, or io.EOF behind the last one.
+func (x *xzReader) nextBlock() (io.ReadCloser, error) {
+	x.lookAhead()
+	switch {
+	case len(x.ahead) > 0:
 		b := x.ahead[0]
 		x.ahead = x.ahead[1:]
-		<-b.done
-		handed := &handedOut{content: bytes.NewReader(b.content)}
-		if b.err != nil {
-			handed.release()
-			return nil, b.err
-		}
-		return handed, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if x.atIndex {
-		x.atIndex, x.inside = false, false
+		return b, nil
+	case x.failed != nil:
+		return nil, x.failed
+	case x.index:
+		x.index, x.inside = false, false
 		return nil, readIndex(x.r, x.check, x.records)
+	default:
+		b := *x.block
+		x.block = nil
+		return x.streamBlock(b)
 	}
-	block := *x.held
-	x.held = nil
-	return x.decode(block)
 }
 
-// lookAhead starts as many blocks as there are slots for, up to one that cannot be decoded ahead.
-func (x *xzReader) lookAhead() error {
-	for x.held == nil && !x.atIndex {
-		if !x.inside {
-			if err := x.nextStream(); err != nil {
-				return err
-			}
+// lookAhead starts to decode as many blocks as it may.
+func (x *xzReader) lookAhead() {
+	for x.advance(); x.block != nil && x.block.fitsAhead(); x.advance() {
+		b := startAhead(x.r, *x.block, x.check)
+		if b == nil {
+			return
 		}
-		block, ok, err := readBlockHeader(x.r)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			x.atIndex = true
-			return nil
-		}
-		x.held = &block
+		x.ahead = append(x.ahead, b)
+		x.records.add(x.block.unpadded(x.block.compressed, x.check), x.block.uncompressed)
+		x.block, x.failed = nil, b.cut
 	}
-	for x.held != nil && x.held.fitsAhead() {
-		select {
-		case aheadSlots <- struct{}{}:
-		default:
-			return nil
-		}
-		if err := x.startAhead(*x.held); err != nil {
-			<-aheadSlots
-			return err
-		}
-		x.held = nil
-		block, ok, err := readBlockHeader(x.r)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			x.atIndex = true
-			return nil
-		}
-		x.held = &block
+}
+
+// advance finds out what the input holds next, unless that is known.
+func (x *xzReader) advance() {
+	if x.failed != nil || x.index || x.block != nil {
+		return
 	}
-	return nil
+	if !x.inside {
+		if x.failed = x.nextStream(); x.failed != nil {
+			return
+		}
+	}
+	block, ok, err := readBlockHeader(x.r)
+	switch {
+	case err != nil:
+		x.failed = err
+	case ok:
+		x.block = &block
+	default:
+		x.index = true
+	}
+}
+
+// nextStream reads a stream's header. Between streams there may be null bytes.
+func (x *xzReader) nextStream() (err error) {
+	if x.records.sizes != nil { // not the first
+		if err := x.skipStreamPadding(); err != nil {
+			return err
+		}
+	}
+	x.check, err = readStreamHeader(x.r)
+	x.inside, x.records = true, newRecords()
+	return err
+}
+
+// skipStreamPadding returns io.EOF if nothing follows.
+func (x *xzReader) skipStreamPadding() error {
+	for n := 0; ; n++ {
+		b, err := x.r.ReadByte()
+		switch {
+		case err != nil && n%4 == 0:
+			return err //nolint:wrapcheck // io.EOF as promised
+		case err != nil:
+			return cutShort(err)
+		case b != 0 && n%4 == 0:
+			return x.r.UnreadByte() //nolint:wrapcheck // cannot fail
+		case b != 0:
+			return errors.New("xz stream padding is damaged")
+		}
+	}
 }

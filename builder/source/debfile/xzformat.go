@@ -42,7 +42,7 @@ func (c xzCheck) new() (hash.Hash, error) {
 	}
 }
 
-// littleEndian turns a CRC as package hash sums it into the order of bytes that xz stores.
+// stored turns a sum of package hash into the order of bytes that xz stores: CRCs are little-endian there.
 func (c xzCheck) stored(h hash.Hash) []byte {
 	sum := h.Sum(nil)
 	if c != 10 {
@@ -51,6 +51,11 @@ func (c xzCheck) stored(h hash.Hash) []byte {
 		}
 	}
 	return sum
+}
+
+// size is the length of what stored returns.
+func (c xzCheck) size() int64 {
+	return [...]int64{0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64}[c]
 }
 
 type noCheck struct{}
@@ -74,13 +79,6 @@ func readStreamHeader(r io.Reader) (check xzCheck, err error) {
 		return 0, errors.New("xz stream header is damaged")
 	}
 	return xzCheck(b[7]), nil
-}
-
-// xzBlock is a block header. A size is -1 if the header does not tell it.
-type xzBlock struct {
-	compressed, uncompressed int64
-	dictionary               int
-	header                   int64 // its own length
 }
 
 // readBlockHeader returns ok == false at the index, whose first byte it has consumed.

@@ -1,0 +1,36 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+)
+
+// verified passes a blob on and fails at its end if it was another one. It never reads past the stated size.
+type verified struct {
+	io.ReadCloser
+	sum  hash.Hash
+	left int64
+	want v1.Descriptor
+	name string
+}
+
+func newVerified(body io.ReadCloser, want v1.Descriptor, name string) *verified {
+	return &verified{ReadCloser: body, sum: sha256.New(), left: want.Size, want: want, name: name}
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.ReadCloser.Read(p)
+	v.sum.Write(p[:n])
+	v.left -= int64(n)
+	if v.left < 0 || err == io.EOF && (v.left > 0 || hex.EncodeToString(v.sum.Sum(nil)) != v.want.Digest.Hex) {
+		return n, builder.Errorf(builder.Input, "the blob is truncated or damaged: push the image again",
+			"blob %s of %s does not have the bytes its digest says", v.want.Digest, v.name)
+	}
+	return n, err
+}
