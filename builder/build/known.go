@@ -8,13 +8,14 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
+	"github.com/pitcrew-dev/pitcrew/builder/memo"
 )
 
 // known answers what bytes a layer key stands for, asking the cheapest witness first; the previous image is
 // loaded at most once, and only when the others do not know.
 type known struct {
 	lock   *lock.Lock
-	memory Memory
+	memory *memo.Layers
 	load   func(context.Context) (*inspect.Image, error)
 
 	loaded   bool
@@ -26,10 +27,8 @@ func (k *known) layer(ctx context.Context, key v1.Hash) (compose.Layer, bool, er
 	if l, ok := lockedLayer(k.lock, key); ok {
 		return l, true, nil
 	}
-	if k.memory != nil {
-		if l, ok := k.memory.Get(key); ok {
-			return l, true, nil
-		}
+	if l, ok := k.memory.Get(key); ok {
+		return compose.Layer{Descriptor: l.Descriptor, DiffID: l.DiffID}, true, nil
 	}
 	if err := k.loadPrevious(ctx); err != nil {
 		return compose.Layer{}, false, err

@@ -14,6 +14,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/memo"
 )
 
 // transfers sums up how blobs came to be where they are.
@@ -92,13 +93,11 @@ func (r *run) remember() error {
 			if err != nil {
 				return err
 			}
-			if r.Layers != nil {
-				key, err := l.Key()
-				if err != nil {
-					return err
-				}
-				r.Layers.Put(key, cl)
+			key, err := l.Key()
+			if err != nil {
+				return err
 			}
+			r.Layers.Put(key, memo.KnownLayer{Descriptor: bare(cl.Descriptor), DiffID: cl.DiffID})
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
+	"github.com/pitcrew-dev/pitcrew/builder/memo"
 )
 
 // Request is one build, with everything that the pipeline file and the command line say resolved.
@@ -63,8 +64,8 @@ type Budgets struct {
 type Builder struct {
 	// Open gives access to a repository by the name that a request uses.
 	Open func(name string) (builder.Repository, error)
-	// Layers remembers layers of earlier builds on this machine; it may be nil.
-	Layers Memory
+	// Layers remembers layers of earlier builds on this machine; it may be nil. The caller saves it.
+	Layers *memo.Layers
 	// Jobs bounds how many layers are packed and sent at the same time.
 	Jobs int
 	// Workers bounds how many files are hashed at the same time.
@@ -72,12 +73,6 @@ type Builder struct {
 	Log     *slog.Logger
 	// Progress is told of every layer that is packed; it may be nil.
 	Progress func(layer string, total int64) (add func(n int64), done func())
-}
-
-// Memory remembers which bytes a layer key stands for.
-type Memory interface {
-	Get(key v1.Hash) (compose.Layer, bool)
-	Put(key v1.Hash, l compose.Layer)
 }
 
 // Result is what a build did: `builder build --output json`. Sizes are bytes.

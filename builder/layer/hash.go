@@ -33,8 +33,8 @@ func Hash(ctx context.Context, files iter.Seq[*builder.Entry], workers int) erro
 	return g.Wait()
 }
 
-// Ratio says how well a file's first limit bytes compress (compressed size over size; 1 for an empty file).
-func Ratio(ctx context.Context, e *builder.Entry, limit int64) (in, out int64, err error) {
+// Sample compresses a file's first limit bytes with zstd and says how many bytes went in and came out.
+func Sample(ctx context.Context, e *builder.Entry, limit int64) (in, out int64, err error) {
 	body, err := e.Content.Open()
 	if err != nil {
 		return 0, 0, contentError(e, err)

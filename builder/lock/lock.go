@@ -1,6 +1,9 @@
 package lock
 
 import (
+	"slices"
+	"strings"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -62,4 +65,9 @@ func (l *Lock) ByKey(key v1.Hash) (Layer, bool) {
 		}
 	}
 	return Layer{}, false
+}
+
+// Sort puts files into the order that the format wants.
+func (l *Lock) Sort() {
+	slices.SortFunc(l.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 }

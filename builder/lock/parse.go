@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -216,7 +215,7 @@ func (p *parser) crossCheck() {
 			return
 		}
 	}
-	slices.SortFunc(p.lock.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	p.lock.Sort()
 	for i := 1; i < len(p.lock.Files); i++ {
 		if p.lock.Files[i].Path == p.lock.Files[i-1].Path {
 			p.faults = append(p.faults, fmt.Sprintf("%s: %s is there twice", p.name, p.lock.Files[i].Path))

@@ -117,5 +117,5 @@ func (r *Repository) OpenBlob(ctx context.Context, d v1.Descriptor) (io.ReadClos
 	if err != nil {
 		return nil, err
 	}
-	return newVerified(resp.Body, d, r.Name()), nil
+	return builder.Verify(resp.Body, d, r.Name()), nil
 }

@@ -1,4 +1,4 @@
-package registry
+package builder
 
 import (
 	"crypto/sha256"
@@ -7,11 +7,9 @@ import (
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
-// verified passes a blob on and fails at its end if it was another one. It never reads past the stated size.
+// verified is what [Verify] returns.
 type verified struct {
 	io.ReadCloser
 	sum  hash.Hash
@@ -20,7 +18,9 @@ type verified struct {
 	name string
 }
 
-func newVerified(body io.ReadCloser, want v1.Descriptor, name string) *verified {
+// Verify passes a blob on and makes its reader fail with an Input error, at its end or past its stated size, if the bytes are not those
+// of want. name is where they come from.
+func Verify(body io.ReadCloser, want v1.Descriptor, name string) io.ReadCloser {
 	return &verified{ReadCloser: body, sum: sha256.New(), left: want.Size, want: want, name: name}
 }
 
@@ -29,7 +29,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	v.sum.Write(p[:n])
 	v.left -= int64(n)
 	if v.left < 0 || err == io.EOF && (v.left > 0 || hex.EncodeToString(v.sum.Sum(nil)) != v.want.Digest.Hex) {
-		return n, builder.Errorf(builder.Input, "the blob is truncated or damaged: push the image again",
+		return n, Errorf(Input, "the blob is truncated or damaged: push the image again",
 			"blob %s of %s does not have the bytes its digest says", v.want.Digest, v.name)
 	}
 	return n, err

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/pitcrew-dev/pitcrew/builder/build"
+	"github.com/pitcrew-dev/pitcrew/builder/inspect"
+)
+
+const gamePipeline = `apiVersion: pitcrew.dev/v1alpha1
+kind: Pipeline
+metadata: {name: game}
+platforms: [linux/amd64, linux/arm64]
+repository: game
+tags: ["1"]
+budgets: {layers: 40}
+phases:
+  assets:
+    repository: game-assets
+    sources: [{dir: {path: assets}, destination: /game, exclude: ["**/*.psd"]}]
+    split: {layers: 4}
+  code:
+    sources:
+      - {dir: {path: amd64}, platforms: [linux/amd64]}
+      - {dir: {path: arm64}, platforms: [linux/arm64]}
+  server:
+    sources: [{files: [{path: /etc/game.conf, content: "port=1"}]}]
+    config: {entrypoint: [/bin/game], user: "65532:65532", env: {HOME: /tmp}}
+`
+
+// project writes a small game; old times keep the files out of the memo's two racy seconds.
+func project(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "pipeline.yaml", gamePipeline)
+	for i, c := range "abcdefgh" {
+		write(t, dir, "assets/tex/"+string(c)+".png", noise(byte(i)))
+		write(t, dir, "assets/"+string(c)+".xml", strings.Repeat("<x/>", 1000))
+	}
+	write(t, dir, "assets/source.psd", "not shipped")
+	write(t, dir, "amd64/bin/game", "amd64 code")
+	write(t, dir, "arm64/bin/game", "arm64 code")
+	return dir
+}
+
+// noise is 400 kB that do not compress, like a texture.
+func noise(seed byte) string {
+	raw := make([]byte, 400_000)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(raw)
+	return string(raw)
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func builderRun(t *testing.T, into any, args ...string) (code int, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), append(args, "--output", "json"), func(string) string { return "" }, &out, &errs)
+	if code == 0 && into != nil {
+		if err := json.Unmarshal(out.Bytes(), into); err != nil {
+			t.Fatalf("standard output is not one JSON document: %v\n%s", err, out.String())
+		}
+	}
+	return code, errs.String()
+}
+
+func mustBuild(t *testing.T, dir string, args ...string) build.Result {
+	t.Helper()
+	var res build.Result
+	args = append([]string{"build", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache")}, args...)
+	if code, stderr := builderRun(t, &res, args...); code != 0 {
+		t.Fatalf("builder %v: exit %d\n%s", args, code, stderr)
+	}
+	return res
+}
+
+func testRegistry(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://") + "/games"
+}
+
+func inspected(t *testing.T, ref string) inspect.Report {
+	t.Helper()
+	var r inspect.Report
+	if code, stderr := builderRun(t, &r, "inspect", ref, "--plain-http"); code != 0 {
+		t.Fatalf("inspect %s: exit %d\n%s", ref, code, stderr)
+	}
+	return r
+}
+
+func TestBuildToARegistrySharesAssetsBetweenPlatforms(t *testing.T) {
+	dir, reg := project(t), testRegistry(t)
+	res := mustBuild(t, dir, "--registry", reg, "--plain-http")
+	if !strings.HasPrefix(res.Ref, reg+"/game@sha256:") {
+		t.Errorf("ref = %q", res.Ref)
+	}
+	r := inspected(t, reg+"/game:1")
+	if r.Index != res.Digest || len(r.Platforms) != 2 {
+		t.Fatalf("inspect = %+v, want index %s with two platforms", r, res.Digest)
+	}
+	for i, l := range r.Platforms[0].Layers {
+		other := r.Platforms[1].Layers[i]
+		if same := l == other; l.Phase == "assets" && (!same || !l.Shared) || l.Phase == "code" && same {
+			t.Errorf("layer %d (%s): amd64 %+v, arm64 %+v", i, l.Phase, l, other)
+		}
+	}
+	if r.Platforms[0].Layers[0].Phase != "assets" {
+		t.Errorf("the bottom layer is of phase %s", r.Platforms[0].Layers[0].Phase)
+	}
+}
+
+func TestTheSameInputGivesTheSameDigestEverywhere(t *testing.T) {
+	reg := testRegistry(t)
+	first := mustBuild(t, project(t), "--registry", reg, "--plain-http")
+	elsewhere := project(t)
+	if err := os.Chmod(filepath.Join(elsewhere, "assets/a.xml"), 0o664); err != nil {
+		t.Fatal(err)
+	}
+	again := mustBuild(t, elsewhere, "--registry", testRegistry(t), "--plain-http", "--jobs", "1")
+	if first.Digest != again.Digest {
+		t.Errorf("digest here %s, elsewhere %s", first.Digest, again.Digest)
+	}
+	toLayout := mustBuild(t, project(t), "--layout", filepath.Join(t.TempDir(), "out.oci"))
+	if first.Digest != toLayout.Digest {
+		t.Errorf("digest in a registry %s, in a layout %s", first.Digest, toLayout.Digest)
+	}
+}
+
+func TestNothingChangedSendsNothing(t *testing.T) {
+	dir, reg := project(t), testRegistry(t)
+	first := mustBuild(t, dir, "--registry", reg, "--plain-http")
+	for name, prepare := range map[string]func(){
+		"same machine":                  func() {},
+		"fresh machine with the lock":   func() { removeAll(t, filepath.Join(dir, ".cache")) },
+		"fresh machine without a lock":  func() { removeAll(t, filepath.Join(dir, ".cache"), filepath.Join(dir, "assets.lock")) },
+		"the lock alone was thrown out": func() { removeAll(t, filepath.Join(dir, "assets.lock")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			prepare()
+			res := mustBuild(t, dir, "--registry", reg, "--plain-http")
+			if res.Digest != first.Digest || res.PushedBytes != 0 {
+				t.Errorf("build = %s, %d bytes pushed, want %s and none", res.Digest, res.PushedBytes, first.Digest)
+			}
+			for _, p := range res.Phases {
+				if !p.Cached {
+					t.Errorf("phase %s was made again", p.Name)
+				}
+			}
+		})
+	}
+}
+
+func removeAll(t *testing.T, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		if err := os.RemoveAll(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOneEditedTexturePushesOneLayer(t *testing.T) {
+	dir, reg := project(t), testRegistry(t)
+	mustBuild(t, dir, "--registry", reg, "--plain-http")
+	before := inspected(t, reg+"/game:1")
+	write(t, dir, "assets/tex/c.png", noise(99))
+	mustBuild(t, dir, "--registry", reg, "--plain-http", "--tag", "2")
+	after := inspected(t, reg+"/game:2")
+	var changed int
+	for i, l := range after.Platforms[0].Layers {
+		if l.Digest != before.Platforms[0].Layers[i].Digest {
+			changed++
+			if l.Phase != "assets" {
+				t.Errorf("a %s layer changed", l.Phase)
+			}
+		}
+	}
+	if changed != 1 {
+		t.Errorf("%d layers changed, want 1", changed)
+	}
+	var d inspect.Diff
+	if code, stderr := builderRun(t, &d, "diff", reg+"/game:1", reg+"/game:2", "--plain-http"); code != 0 {
+		t.Fatalf("diff: exit %d\n%s", code, stderr)
+	}
+	if got := d.Platforms[0]; got.PullBytes == 0 || got.PullBytes > got.ReusedBytes {
+		t.Errorf("diff = %+v, want a pull smaller than what is reused", got)
+	}
+}
+
+func TestFailuresHaveTheirExitCodes(t *testing.T) {
+	dir := project(t)
+	file := filepath.Join(dir, "pipeline.yaml")
+	with := func(old, replacement string) string {
+		name := filepath.Join(dir, "changed-"+strings.Trim(strings.ReplaceAll(old, "/", "-"), ": ")+".yaml")
+		if err := os.WriteFile(name, []byte(strings.Replace(gamePipeline, old, replacement, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	out := filepath.Join(t.TempDir(), "out.oci")
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		say  string
+	}{
+		{"no such pipeline", []string{"build", "-f", "nowhere.yaml"}, 2, "nowhere.yaml"},
+		{"an unknown field", []string{"validate", "-f", with("platforms:", "platfroms:")}, 2, "did you mean platforms?"},
+		{"an unknown flag", []string{"build", "--nope"}, 2, "unknown flag"},
+		{"a phase that is not there", []string{"build", "-f", file, "--phase", "base"}, 2, "base"},
+		{"a platform that is not there", []string{"build", "-f", file, "--platform", "linux/386"}, 2, "linux/386"},
+		{"two phases write one path", []string{"build", "-f", with("/etc/game.conf", "/bin/game"), "--layout", out}, 3, "bin/game: written by phase code and by phase server"},
+		{"a budget", []string{"build", "-f", with("layers: 40", "layers: 2"), "--layout", out}, 6, "the budget is 2"},
+		{"no such image", []string{"inspect", "oci:" + dir + ":1"}, 3, "not an OCI layout"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stderr := builderRun(t, nil, append(c.args, "--cache-dir", filepath.Join(dir, ".cache"))...)
+			if code != c.code || !strings.Contains(stderr, c.say) {
+				t.Errorf("exit %d, want %d; message:\n%s\nwant %q", code, c.code, stderr, c.say)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "assets.lock")); !os.IsNotExist(err) {
+		t.Errorf("a failed build left a lock: %v", err)
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/build"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/lock"
+	"github.com/pitcrew-dev/pitcrew/builder/memo"
+	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
+	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
+	"github.com/pitcrew-dev/pitcrew/builder/source/files"
+)
+
+// wiring turns a pipeline and flags into a request with real sources.
+type wiring struct {
+	options  *options
+	flags    buildFlags
+	pipeline *pipeline.Pipeline
+	log      *slog.Logger
+	memos    map[string]*memo.Memo
+}
+
+func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
+	created, err := sourceDateEpoch()
+	if err != nil {
+		return build.Request{}, err
+	}
+	p := w.pipeline
+	req := build.Request{
+		Repository: w.repository(p.Repository),
+		Tags:       p.Tags,
+		Image:      compose.Options{Created: created, Annotations: p.Annotations},
+		Budgets:    build.Budgets{ImageBytes: int64(p.Budgets.Image), EditBytes: int64(p.Budgets.Edit), Layers: p.Budgets.Layers},
+		Lock:       prev,
+	}
+	if len(w.flags.tags) > 0 {
+		req.Tags = w.flags.tags
+	}
+	if req.Platforms, err = w.platforms(); err != nil {
+		return build.Request{}, err
+	}
+	for _, np := range p.Each() {
+		phase, err := w.phase(np)
+		if err != nil {
+			return build.Request{}, err
+		}
+		req.Phases = append(req.Phases, phase)
+	}
+	for _, name := range w.flags.phases {
+		phase := builder.Phase(name)
+		if !slices.ContainsFunc(req.Phases, func(p build.Phase) bool { return p.Name == phase }) {
+			return build.Request{}, builder.Errorf(builder.Config, "use a phase of the pipeline", "--phase %q is not in the pipeline", name)
+		}
+		req.Only = append(req.Only, phase)
+	}
+	return req, nil
+}
+
+// sourceDateEpoch follows reproducible-builds.org: a value that is not a number is an error, never ignored.
+func sourceDateEpoch() (time.Time, error) {
+	v := os.Getenv("SOURCE_DATE_EPOCH")
+	if v == "" {
+		return time.Unix(0, 0), nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return time.Time{}, builder.Errorf(builder.Config, "seconds since 1970", "SOURCE_DATE_EPOCH=%q is not a number", v)
+	}
+	return time.Unix(n, 0), nil
+}
+
+func (w *wiring) repository(name string) string {
+	if w.flags.registry == "" {
+		return name
+	}
+	return strings.TrimSuffix(w.flags.registry, "/") + "/" + name
+}
+
+func (w *wiring) platforms() ([]v1.Platform, error) {
+	names := w.pipeline.Platforms
+	for _, want := range w.flags.platforms {
+		if !slices.Contains(names, want) {
+			return nil, builder.Errorf(builder.Config, "use one of "+strings.Join(names, ", "), "--platform %q is not in the pipeline", want)
+		}
+	}
+	if len(w.flags.platforms) > 0 {
+		names = w.flags.platforms
+	}
+	return parsePlatforms(names)
+}
+
+func parsePlatforms(names []string) ([]v1.Platform, error) {
+	var out []v1.Platform
+	for _, n := range names {
+		p, err := v1.ParsePlatform(n)
+		if err != nil {
+			return nil, builder.Errorf(builder.Config, "for example linux/arm64", "platform %q: %w", n, err)
+		}
+		out = append(out, *p)
+	}
+	return out, nil
+}
+
+func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
+	out := build.Phase{
+		Name: np.Name, Repository: w.repository(np.Phase.Repository), Replaces: np.Phase.Replaces,
+		Layers: np.Phase.Split.Layers, MaxLayerSize: int64(np.Phase.Split.MaxLayerSize),
+		Compression: np.Phase.Compression, Config: imageConfig(np.Phase.Config),
+	}
+	for i := range np.Phase.Sources {
+		s := &np.Phase.Sources[i]
+		bs, err := w.source(fmt.Sprintf("phases.%s.sources[%d]", np.Name, i), s)
+		if err != nil {
+			return build.Phase{}, err
+		}
+		out.Sources = append(out.Sources, bs)
+	}
+	return out, nil
+}
+
+func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
+	out := build.Source{Include: s.Include, Exclude: s.Exclude, Destination: s.Destination}
+	var err error
+	if out.Platforms, err = parsePlatforms(s.Platforms); err != nil {
+		return out, err
+	}
+	if uid, gid, ok := strings.Cut(s.Owner, ":"); ok {
+		u, uerr := strconv.Atoi(uid)
+		g, gerr := strconv.Atoi(gid)
+		if err := errors.Join(uerr, gerr); err != nil {
+			return out, builder.Errorf(builder.Config, "", "%s.owner: %w", at, err)
+		}
+		out.UID, out.GID = &u, &g
+	}
+	folder := filepath.Dir(w.flags.file)
+	switch {
+	case s.Dir != nil:
+		root := s.Dir.Path
+		if !filepath.IsAbs(root) {
+			root = filepath.Join(folder, root)
+		}
+		out.Origin = fmt.Sprintf("%s (dir %s)", at, s.Dir.Path)
+		out.Source = dir.New(root, dir.Options{Memo: w.memo(root), AbsoluteLinks: s.Dir.AbsoluteLinks, Exclude: s.Exclude, Hash: hashFiles})
+	case s.Files != nil:
+		out.Origin = at + " (files)"
+		list, err := fileList(s.Files)
+		if err != nil {
+			return out, err
+		}
+		out.Source = files.New(folder, files.Options{Files: list, Hash: hashFiles})
+	default:
+		return out, builder.Errorf(builder.Config, "use dir or files", "%s: apt sources are not supported by this version", at)
+	}
+	return out, nil
+}
+
+func hashFiles(ctx context.Context, seq iter.Seq[*builder.Entry]) error {
+	return layer.Hash(ctx, seq, runtime.GOMAXPROCS(0))
+}
+
+func fileList(in []pipeline.File) ([]files.File, error) {
+	var out []files.File
+	for _, f := range in {
+		e := files.File{Path: f.Path, From: f.From, Link: f.Link, Dir: f.Dir}
+		if f.Content != nil {
+			e.Content = []byte(*f.Content)
+		}
+		if f.Mode != "" {
+			mode, err := strconv.ParseUint(f.Mode, 8, 12)
+			if err != nil {
+				return nil, builder.Errorf(builder.Config, "", "mode of %s: %w", f.Path, err)
+			}
+			e.Mode = uint32(mode)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// memo is shared by the sources on one folder.
+func (w *wiring) memo(root string) *memo.Memo {
+	if m, ok := w.memos[root]; ok {
+		return m
+	}
+	m, warn := memo.Open(w.options.cacheDir, root)
+	if warn != nil {
+		w.log.Warn("file memory not used", "folder", root, "err", warn)
+	}
+	if w.memos == nil {
+		w.memos = map[string]*memo.Memo{}
+	}
+	w.memos[root] = m
+	return m
+}
+
+func (w *wiring) saveMemos(layers *memo.Layers) error {
+	err := layers.Save()
+	for _, m := range w.memos {
+		err = errors.Join(err, m.Save())
+	}
+	return err
+}
+
+func imageConfig(c pipeline.Config) v1.Config {
+	out := v1.Config{
+		Entrypoint: c.Entrypoint, Cmd: c.Cmd, User: c.User, WorkingDir: c.WorkingDir, Labels: c.Labels, StopSignal: c.StopSignal,
+	}
+	for k, v := range c.Env {
+		out.Env = append(out.Env, k+"="+v)
+	}
+	slices.Sort(out.Env)
+	for _, p := range c.Ports {
+		if out.ExposedPorts == nil {
+			out.ExposedPorts = map[string]struct{}{}
+		}
+		if !strings.Contains(p, "/") {
+			p += "/tcp"
+		}
+		out.ExposedPorts[p] = struct{}{}
+	}
+	return out
+}
