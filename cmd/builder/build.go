@@ -58,6 +58,9 @@ func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {
 	if err != nil {
 		return err
 	}
+	if o.cacheDir, err = filepath.Abs(o.cacheDir); err != nil {
+		return err
+	}
 	p, err := readPipeline(f.file)
 	if err != nil {
 		return err

@@ -23,8 +23,11 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
+	"github.com/pitcrew-dev/pitcrew/builder/source/apt"
 	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
 	"github.com/pitcrew-dev/pitcrew/builder/source/files"
+	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
+	"github.com/pitcrew-dev/pitcrew/internal/fetch"
 )
 
 // wiring turns a pipeline and flags into a request with real sources.
@@ -164,10 +167,23 @@ func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
 			return out, err
 		}
 		out.Source = files.New(folder, files.Options{Files: list, Hash: hashFiles})
-	default:
-		return out, builder.Errorf(builder.Config, "use dir or files", "%s: apt sources are not supported by this version", at)
+	case s.Apt != nil:
+		out.Origin = fmt.Sprintf("%s (apt %s)", at, strings.Join(s.Apt.Packages, " "))
+		out.Source, err = w.apt(s.Apt)
+		return out, err
 	}
 	return out, nil
+}
+
+func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {
+	store, err := pack.Open(filepath.Join(w.options.cacheDir, "packs"))
+	if err != nil {
+		return nil, err
+	}
+	return apt.New(apt.Options{
+		Packages: a.Packages, Dependencies: apt.Dependencies(a.Dependencies), UsrMerge: *a.UsrMerge,
+		CacheDir: filepath.Join(w.options.cacheDir, "apt"), Store: store, Fetch: &fetch.Client{}, Log: w.log,
+	}), nil
 }
 
 func hashFiles(ctx context.Context, seq iter.Seq[*builder.Entry]) error {

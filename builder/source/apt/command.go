@@ -67,16 +67,18 @@ func environment() []string {
 
 // bounded keeps the first maxOutput bytes.
 type bounded struct {
-	bytes.Buffer
+	buf bytes.Buffer
 	cut bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := maxOutput - b.Len()
+	room := maxOutput - b.buf.Len()
 	b.cut = b.cut || len(p) > room
-	b.Buffer.Write(p[:min(len(p), room)])
+	b.buf.Write(p[:min(len(p), room)])
 	return len(p), nil
 }
+
+func (b *bounded) String() string { return b.buf.String() }
 
 // tail is the end of it, for an error message.
 func (b *bounded) tail() string {

@@ -1,7 +1,6 @@
-// Command demo builds the real SuperTuxKart images for two architectures with bin/builder, pushes them to a registry that
-// it serves on loopback from a folder, prints what each node would pull, and runs what it pulls back: the amd64
-// server directly, the arm64 one under qemu-user. Everything is kept in .cache/demo, so a second run shows
-// what a build costs when nothing changed.
+// Command demo builds the real SuperTuxKart images for two architectures with bin/builder into an OCI image layout,
+// prints what each node would pull, and runs what it reads back: the amd64 server directly, the arm64 one under
+// qemu-user. Everything is kept in .cache/demo, so a second run shows what a build costs when nothing changed.
 package main
 
 import (
@@ -9,24 +8,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
-	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
 
 const (
@@ -50,15 +46,8 @@ func run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	host, closeRegistry, err := serveRegistry(filepath.Join(cacheDir, "registry"))
-	if err != nil {
-		return err
-	}
-	defer closeRegistry()
-	fmt.Fprintf(stdout, "registry: %s (kept in %s)\n\n", host, cacheDir)
-
 	start := time.Now()
-	ref, err := build(ctx, host, stderr)
+	ref, err := build(ctx, stderr)
 	if err != nil {
 		return err
 	}
@@ -75,26 +64,8 @@ func run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func serveRegistry(dir string) (host string, stop func(), err error) {
-	handler, err := diskregistry.New(dir)
-	if err != nil {
-		return "", nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan struct{})
-	go func() { // ends with stop
-		defer close(done)
-		_ = server.Serve(listener)
-	}()
-	return listener.Addr().String(), func() { _ = server.Close(); <-done }, nil
-}
-
-func build(ctx context.Context, host string, stderr io.Writer) (ref string, err error) {
-	cmd := exec.CommandContext(ctx, "bin/builder", "build", "-f", pipeline, "--registry", host, "--plain-http",
+func build(ctx context.Context, stderr io.Writer) (ref string, err error) {
+	cmd := exec.CommandContext(ctx, "bin/builder", "build", "-f", pipeline, "--layout", filepath.Join(cacheDir, "image.oci"),
 		"--cache-dir", filepath.Join(cacheDir, "builder"), "--lock", filepath.Join(cacheDir, "assets.lock"), "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
@@ -104,7 +75,10 @@ func build(ctx context.Context, host string, stderr io.Writer) (ref string, err 
 	var result struct {
 		Ref string `json:"ref"`
 	}
-	return result.Ref, json.Unmarshal(out, &result)
+	if err := json.Unmarshal(out, &result); err != nil {
+		return "", err
+	}
+	return result.Ref, nil
 }
 
 // report is the part of `builder inspect --output json` that the table needs.
@@ -123,7 +97,7 @@ type report struct {
 }
 
 func printPulls(ctx context.Context, stdout io.Writer, ref string, stderr io.Writer) error {
-	cmd := exec.CommandContext(ctx, "bin/builder", "inspect", ref, "--plain-http", "--output", "json")
+	cmd := exec.CommandContext(ctx, "bin/builder", "inspect", "oci:"+ref, "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -161,7 +135,7 @@ func printPulls(ctx context.Context, stdout io.Writer, ref string, stderr io.Wri
 
 // prove pulls one platform back, unpacks it and waits until its server listens.
 func prove(ctx context.Context, stdout io.Writer, ref, arch string) (err error) {
-	img, err := pull(ctx, ref, arch)
+	img, err := pull(ref, arch)
 	if err != nil {
 		return err
 	}
@@ -202,10 +176,28 @@ func prove(ctx context.Context, stdout io.Writer, ref, arch string) (err error) 
 	return nil
 }
 
-func pull(ctx context.Context, ref, arch string) (v1.Image, error) {
-	parsed, err := name.ParseReference(ref, name.Insecure)
+func pull(ref, arch string) (v1.Image, error) {
+	dir, digest, _ := strings.Cut(ref, "@")
+	hash, err := v1.NewHash(digest)
 	if err != nil {
 		return nil, err
 	}
-	return remote.Image(parsed, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
+	root, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	index, err := root.ImageIndex(hash)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range manifest.Manifests {
+		if d.Platform != nil && d.Platform.Architecture == arch {
+			return index.Image(d.Digest)
+		}
+	}
+	return nil, fmt.Errorf("the image has no platform linux/%s", arch)
 }
