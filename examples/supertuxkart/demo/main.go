@@ -25,34 +25,37 @@ import (
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
 )
 
-const (
-	cacheDir = ".cache/demo"
-	pipeline = "examples/supertuxkart/pipeline.yaml"
-)
+// demo says where things are.
+type demo struct {
+	builder  string // the program
+	pipeline string
+	cacheDir string
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Stderr); err != nil {
+	d := demo{builder: "bin/builder", pipeline: "examples/supertuxkart/pipeline.yaml", cacheDir: ".cache/demo"}
+	if err := d.run(ctx, os.Stdout, os.Stderr); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "demo: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, stdout, stderr io.Writer) error {
+func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	for _, arch := range []string{"amd64", "arm64"} {
 		if err := container.Supported(arch, runtime.GOARCH); err != nil {
 			return err
 		}
 	}
 	start := time.Now()
-	ref, err := build(ctx, stderr)
+	ref, err := d.build(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "built %s in %.1f s\n\n", ref, time.Since(start).Seconds())
-	if err := printPulls(ctx, stdout, ref, stderr); err != nil {
+	if err := d.printPulls(ctx, stdout, ref, stderr); err != nil {
 		return err
 	}
 	for _, arch := range []string{"amd64", "arm64"} {
@@ -64,9 +67,9 @@ func run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func build(ctx context.Context, stderr io.Writer) (ref string, err error) {
-	cmd := exec.CommandContext(ctx, "bin/builder", "build", "-f", pipeline, "--layout", filepath.Join(cacheDir, "image.oci"),
-		"--cache-dir", filepath.Join(cacheDir, "builder"), "--lock", filepath.Join(cacheDir, "assets.lock"), "--output", "json")
+func (d demo) build(ctx context.Context, stderr io.Writer) (ref string, err error) {
+	cmd := exec.CommandContext(ctx, d.builder, "build", "-f", d.pipeline, "--layout", filepath.Join(d.cacheDir, "image.oci"),
+		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, "assets.lock"), "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -96,8 +99,8 @@ type report struct {
 	} `json:"platforms"`
 }
 
-func printPulls(ctx context.Context, stdout io.Writer, ref string, stderr io.Writer) error {
-	cmd := exec.CommandContext(ctx, "bin/builder", "inspect", "oci:"+ref, "--output", "json")
+func (d demo) printPulls(ctx context.Context, stdout io.Writer, ref string, stderr io.Writer) error {
+	cmd := exec.CommandContext(ctx, d.builder, "inspect", "oci:"+ref, "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
