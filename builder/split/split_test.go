@@ -3,6 +3,7 @@ package split_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -190,25 +191,13 @@ func TestWithALockAnEditTouchesOneLayer(t *testing.T) {
 	first := plan(t, files(sizes), nil)
 	prev := toLock(first)
 	total := files(sizes).Size()
-	for _, p := range slices.Sorted(mapsKeys(sizes))[:20] {
+	for _, p := range slices.Sorted(maps.Keys(sizes))[:20] {
 		edited := map[string]int64{}
-		for k, v := range sizes {
-			edited[k] = v
-		}
+		maps.Copy(edited, sizes)
 		edited[p] += 10
 		tree := files(edited)
 		if got, most := changedBytes(first, plan(t, tree, prev), tree), total*2/int64(len(first.Layers))*2; got > most {
 			t.Errorf("editing %s repacks %d bytes of %d, want at most %d", p, got, total, most)
-		}
-	}
-}
-
-func mapsKeys(m map[string]int64) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
 		}
 	}
 }

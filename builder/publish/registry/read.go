@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,16 +40,12 @@ func (r *Repository) doWith(ctx context.Context, client *http.Client, method, ur
 		if err != nil {
 			return err
 		}
-		for k, v := range header {
-			req.Header[k] = v
-		}
+		maps.Copy(req.Header, header)
 		if resp, err = client.Do(req); err != nil {
 			return r.transportError(err)
 		}
-		for _, code := range accept {
-			if resp.StatusCode == code {
-				return nil
-			}
+		if slices.Contains(accept, resp.StatusCode) {
+			return nil
 		}
 		defer resp.Body.Close()
 		return r.statusError(what, resp)
