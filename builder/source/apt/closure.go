@@ -20,6 +20,7 @@ func (s *state) closure(ctx context.Context, o *Options) ([]Package, error) {
 		recommends = "--install-recommends"
 	}
 	args := []string{
+		"--option=quiet=0", // or it does not tell which package it chose for a virtual one
 		"--yes", "--print-uris", "--option=Acquire::ForceHash=SHA256", recommends, "install", "--",
 	}
 	out, err := s.run(ctx, "apt-get", append(args, o.Packages...)...)
@@ -109,6 +110,7 @@ func noCandidate(name, stdout string) error {
 		for _, m := range providerLine.FindAllStringSubmatch(list, 20) {
 			providers = append(providers, m[1])
 		}
+		slices.Sort(providers)
 	}
 	if len(providers) == 0 {
 		return unknownPackage(name)

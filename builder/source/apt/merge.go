@@ -9,6 +9,12 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/source/internal/inodes"
 )
 
+// Permissions that packages' files do not keep: nothing in an image should gain rights by being run.
+const (
+	setuid = 0o4000
+	setgid = 0o2000
+)
+
 // owned is a node and the package that it is of.
 type owned struct {
 	inodes.Node
@@ -37,7 +43,7 @@ func merge(packages []unpacked, usrMerged bool) (builder.Tree, error) {
 }
 
 func (m *merger) add(p *unpacked) (err error) {
-	nodes := inodes.Split(p.tree)
+	nodes := p.nodes
 	if m.merged {
 		nodes, err = usrMerge(nodes)
 		if err != nil {
@@ -45,6 +51,7 @@ func (m *merger) add(p *unpacked) (err error) {
 		}
 	}
 	for _, n := range nodes {
+		n.Mode &^= setuid | setgid
 		if err := m.put(owned{n, p}); err != nil {
 			return err
 		}

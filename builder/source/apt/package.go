@@ -40,6 +40,7 @@ func parseURIs(stdout string) (packages []Package, chosen map[string]string, err
 	seen := map[string]bool{}
 	for line := range strings.Lines(stdout) {
 		line = strings.TrimRight(line, "\n")
+		line = line[strings.LastIndexByte(line, '\r')+1:] // behind a progress bar
 		if m := selectedLine.FindStringSubmatch(line); m != nil {
 			chosen[m[2]] = m[1]
 		}

@@ -10,16 +10,15 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
-	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/source/debfile"
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/inodes"
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/tarpack"
 	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
-	"github.com/pitcrew-dev/pitcrew/internal/fetch"
 )
 
 // statusDir is where scanners look for packages in images without dpkg.
@@ -37,7 +36,7 @@ func packKey(p Package) v1.Hash {
 // unpacked is a package with its files.
 type unpacked struct {
 	Package
-	tree     builder.Tree
+	nodes    []inodes.Node
 	replaces replaces
 }
 
@@ -53,32 +52,34 @@ func (r *Resolved) unpack(ctx context.Context, p Package) (unpacked, error) {
 			return unpacked{}, err //nolint:wrapcheck // fill names the package
 		}
 	}
-	rep, err := readReplaces(tree, p)
-	return unpacked{Package: p, tree: tree, replaces: rep}, err
+	contents, err := tarpack.Read(tree)
+	if err != nil {
+		return unpacked{}, fmt.Errorf("package %s: %w", p.file(), err)
+	}
+	declared, err := readReplaces(tree, p)
+	return unpacked{Package: p, nodes: contents.Nodes, replaces: declared}, err
 }
 
-// fill gets the package and writes its files.
+// fill gets the package and writes its files. The downloaded package is removed unless it is to be kept, and in any
+// case if it is not the right one.
 func (r *Resolved) fill(ctx context.Context, p Package, w *pack.Writer) (err error) {
 	name, local := p.localPath()
 	if !local {
 		if name, err = r.download(ctx, p); err != nil {
 			return err
 		}
+		defer func() {
+			if !r.options.KeepDebs || builder.KindOf(err) == builder.Input {
+				err = errors.Join(err, os.Remove(name))
+			}
+		}()
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return openError(p, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := writePackage(ctx, p, f, w); err != nil {
-		return err
-	}
-	if !local && !r.options.KeepDebs {
-		if err := os.Remove(name); err != nil {
-			return fmt.Errorf("remove downloaded package: %w", err)
-		}
-	}
-	return nil
+	return writePackage(ctx, p, f, w)
 }
 
 func openError(p Package, err error) error {
@@ -87,36 +88,6 @@ func openError(p Package, err error) error {
 			"open package %s: %w", p.file(), err)
 	}
 	return fmt.Errorf("open package %s: %w", p.file(), err)
-}
-
-// localPath is the file that the package is in already.
-func (p Package) localPath() (string, bool) {
-	u, err := url.Parse(p.URI)
-	if err != nil || u.Scheme != "file" && u.Scheme != "copy" {
-		return "", false
-	}
-	if u.Opaque != "" { // file:relative: apt does not print it
-		return "", false
-	}
-	return filepath.Clean(u.Path), true
-}
-
-// download gets the package into the cache folder, if it is not there.
-func (r *Resolved) download(ctx context.Context, p Package) (string, error) {
-	u, err := url.Parse(p.URI)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return "", builder.Errorf(builder.Input, "list mirrors with http:, https: or file: URIs in the pipeline file",
-			"package %s: this kind of URI is apt's own", p.file())
-	}
-	dir := filepath.Join(r.options.CacheDir, "debs")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make cache folder: %w", err)
-	}
-	name := filepath.Join(dir, p.SHA256.Hex+".deb")
-	if err := r.options.Fetch.File(ctx, p.URI, fetch.Sum{SHA256: p.SHA256.Hex, Size: p.Size}, name); err != nil {
-		return "", fmt.Errorf("download package %s: %w", p.file(), err)
-	}
-	return name, nil
 }
 
 // writePackage reads a .deb once: its files and description go to w, and it must have the hash of the index.
@@ -135,7 +106,7 @@ func writePackage(ctx context.Context, p Package, r io.Reader, w *pack.Writer) (
 	if err := writeDescription(c, w); err != nil {
 		return err
 	}
-	if err := w.AddTar(ctx, d.Data(), tarOptions()); err != nil {
+	if err := tarpack.Add(ctx, w, d.Data()); err != nil {
 		return sum.explain(p, fmt.Errorf("unpack package %s: %w", p.file(), err))
 	}
 	if err := d.Finish(); err != nil {
@@ -174,10 +145,12 @@ func (s *hashing) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // a reader passes errors on
 }
 
+const wrongPackageHint = "the mirror's file differs from its index: try another mirror, or update this one"
+
 // verify compares what was read with the index.
 func (s *hashing) verify(p Package) error {
 	if got := hex.EncodeToString(s.h.Sum(nil)); got != p.SHA256.Hex || s.n != p.Size {
-		return builder.Errorf(builder.Input, "the mirror's file differs from its index: try another mirror, or update this one",
+		return builder.Errorf(builder.Input, wrongPackageHint,
 			"package %s has %d bytes with sha256:%s, but the index says %d bytes with %s", p.file(), s.n, got, p.Size, p.SHA256)
 	}
 	return nil

@@ -3,7 +3,6 @@ package apt
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/url"
 	"path"
 	"regexp"
@@ -52,15 +51,12 @@ var (
 // parseFailures reads what apt-get update wrote to stderr: failures that name a source, and other errors.
 func parseFailures(stderr string) (failures []failure, other []string) {
 	for line := range strings.Lines(stderr) {
-		line = strings.TrimSpace(line)
-		text, isError := strings.CutPrefix(line, "E: ")
-		warning, isWarning := strings.CutPrefix(line, "W: ")
-		text = cmp.Or(warning, text)
+		level, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		uri := messageURI.FindString(text)
 		switch {
-		case uri != "" && (isError || isWarning && tellsFailure(text)):
+		case level == "E" && uri != "", level == "W" && uri != "" && tellsFailure(text):
 			failures = append(failures, newFailure(uri, text))
-		case isError && !strings.HasPrefix(text, "Some index files failed"):
+		case level == "E" && !strings.HasPrefix(text, "Some index files failed"):
 			other = append(other, text)
 		}
 	}
@@ -135,7 +131,7 @@ func mirrorError(failures []failure, cause error) error {
 func redact(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return errors.New("a URI that cannot be read").Error()
+		return "(a URI that cannot be read)"
 	}
 	return u.Redacted()
 }

@@ -30,6 +30,14 @@ func (b xzBlock) fitsAhead() bool {
 	return 0 <= b.compressed && b.compressed <= maxAhead && 0 <= b.uncompressed && b.uncompressed <= maxAhead
 }
 
+// history is how much of what was unpacked can be referred to: no more than there is.
+func (b xzBlock) history() int {
+	if 0 <= b.uncompressed && b.uncompressed < int64(b.dictionary) {
+		return max(lzma.MinDictCap, int(b.uncompressed))
+	}
+	return b.dictionary
+}
+
 // unpadded is the size that the index lists.
 func (b xzBlock) unpadded(compressed int64, check xzCheck) int64 {
 	return b.header + compressed + check.size()
@@ -122,7 +130,7 @@ func (x *xzReader) streamBlock(b xzBlock) (io.ReadCloser, error) {
 	if s.sum, err = x.check.new(); err != nil {
 		return nil, err
 	}
-	s.lzma, err = lzma.Reader2Config{DictCap: b.dictionary}.NewReader2(&s.packed)
+	s.lzma, err = lzma.Reader2Config{DictCap: b.history()}.NewReader2(&s.packed)
 	if err != nil {
 		return nil, fmt.Errorf("xz: %w", cutShort(err))
 	}

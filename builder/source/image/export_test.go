@@ -1,0 +1,4 @@
+package image
+
+// Flatten lays layers over each other.
+var Flatten = flatten
