@@ -1,5 +1,9 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+TOOL    := go tool -modfile=tools/go.mod
+# Flags of scripts/testsummary; .ci/run sets them.
+TESTSUMMARY ?=
+FUZZTIME    ?= 10s
 
 .DEFAULT_GOAL := help
 
@@ -7,21 +11,32 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## static binaries into bin/
+	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
-	./scripts/deps.sh test
-	./scripts/test.sh
+	@./scripts/deps.sh test
+	@./scripts/test.sh $(TESTSUMMARY)
 
-check: ## formatting, vet, import rules, race detector
-	./scripts/deps.sh check
-	./scripts/check.sh
+check: ## format, vet, lint, import rules, generated files, short tests with the race detector
+	@./scripts/deps.sh check
+	@./scripts/check.sh
 
-demo: build ## build the real SuperTuxKart images for two architectures, push them, run them
-	./scripts/deps.sh demo
-	go run ./examples/supertuxkart/demo
-
-.PHONY: help build test check demo generate
+format: ## rewrite files the way check wants them
+	$(TOOL) golangci-lint fmt
+	$(TOOL) shfmt -w -i 2 -ci scripts/*.sh .ci/run
 
 generate: ## write generated files anew
-	go test ./builder/pipeline -run "Schema|Faults" -update
+	./scripts/generate.sh
+
+demo: build ## build the real SuperTuxKart images for two architectures and run them
+	@./scripts/deps.sh demo
+	go run ./examples/supertuxkart/demo
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	./scripts/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what the other targets made, the demo's cache included
+	rm -rf bin .cache
+
+.PHONY: help build test check format generate demo fuzz clean

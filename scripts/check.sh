@@ -1,20 +1,62 @@
 #!/usr/bin/env bash
-# The checks that need no network and no real input.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# The checks that need no real input, and no network once modules and tools are there. All of them run, so that one
+# round shows every fault.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
 
-unformatted=$(gofmt -l .)
-if [ -n "$unformatted" ]; then
-  echo "not formatted (run gofmt -w): $unformatted" >&2
+tool() { go tool -modfile=tools/go.mod "$@"; }
+
+faults=()
+check() {
+  local name=$1
+  shift
+  echo "check: $name" >&2
+  "$@" || faults+=("$name")
+}
+
+formatted() {
+  local diff
+  diff=$(tool golangci-lint fmt --diff) && [ -z "$diff" ] && return
+  printf '%s\nrun: make format\n' "$diff" >&2
+  return 1
+}
+
+modern() {
+  local diff
+  diff=$(go fix -diff ./... 2>&1) && [ -z "$diff" ] && return
+  printf '%s\nrun: go fix ./...\n' "$diff" >&2
+  return 1
+}
+
+lint() {
+  tool golangci-lint config verify && tool golangci-lint run ./...
+}
+
+scripts() {
+  shellcheck scripts/*.sh .ci/run && tool shfmt -d -i 2 -ci scripts/*.sh .ci/run
+}
+
+workflows() {
+  [ ! -d .github/workflows ] || go tool -modfile=tools/actionlint.mod actionlint
+}
+
+race() {
+  go test -race -shuffle=on -short ./... | grep -v '\[no test files\]'
+}
+
+check "format" formatted
+check "go vet" go vet ./...
+check "go fix" modern
+check "golangci-lint" lint
+check "import rules" go test -count=1 ./internal/archtest
+check "scripts" scripts
+check "workflows" workflows
+check "modules" go mod verify
+check "generated files" ./scripts/generate.sh --check
+check "tests with the race detector" race
+
+if [ ${#faults[@]} -gt 0 ]; then
+  printf 'check failed: %s\n' "${faults[@]}" >&2
   exit 1
 fi
-go vet ./...
-modern=$(go fix -diff ./... 2>&1 || true)
-if [ -n "$modern" ]; then
-  echo "$modern" >&2
-  echo "older idioms than our Go version has (run: go fix ./...)" >&2
-  exit 1
-fi
-shellcheck scripts/*.sh .ci/run
-go mod verify >/dev/null
-go test -race -shuffle=on -short ./...
+echo "all checks passed" >&2

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Runs every test and closes with the totals and the reason of each skip.
+# Runs every test and closes with the reason of each skip and the totals.
+# Usage: scripts/test.sh [flags of scripts/testsummary]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-status=0
-go test -json -timeout 30m ./... >"$log" || status=$?
-go run ./scripts/testsummary <"$log"
-exit "$status"
+summary=$(mktemp)
+trap 'rm -f "$summary"' EXIT
+go build -o "$summary" ./scripts/testsummary
+go test -json -timeout 30m ./... | "$summary" "$@"

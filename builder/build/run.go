@@ -164,13 +164,26 @@ func (r *run) result(index *compose.Index, ref string) (*Result, error) {
 	return res, err
 }
 
+// newLock is what the next build should know: the assets' layers, if they were part of this build, and the pins.
 func (r *run) newLock() (*lock.Lock, error) {
+	out := &lock.Lock{}
+	if r.req.Lock != nil {
+		*out = *r.req.Lock
+	}
 	for _, u := range r.units {
 		if u.phase.Name == builder.Assets {
-			return u.lock(r.req.Lock, r.pins)
+			if err := u.lockInto(out); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return r.req.Lock, nil
+	for _, p := range r.pins {
+		out.Pin(p.Name, p.Digest)
+	}
+	if len(out.Layers)+len(out.Images) == 0 {
+		return nil, nil // nothing to remember
+	}
+	return out, nil
 }
 
 func phasesOf(units []*unit) []builder.Phase {

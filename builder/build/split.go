@@ -40,20 +40,17 @@ func (u *unit) split(ctx context.Context, req Request) error {
 	return nil
 }
 
-// lock is what the next build should know of the assets.
-func (u *unit) lock(prev *lock.Lock, pins []builder.Pin) (*lock.Lock, error) {
-	out := &lock.Lock{Classes: u.plan.Classes}
-	for _, p := range pins {
-		out.Images = append(out.Images, lock.Image{Name: p.Name, Digest: p.Digest})
-	}
+// lockInto replaces what the lock says of the assets.
+func (u *unit) lockInto(out *lock.Lock) error {
+	out.Classes, out.Layers, out.Files, out.Gone = u.plan.Classes, nil, nil, nil
 	for i, part := range u.plan.Layers {
 		cl, err := u.composed(u.layers[i])
 		if err != nil {
-			return nil, err
+			return err
 		}
 		key, err := u.layers[i].Key()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		out.Layers = append(out.Layers, lock.Layer{
 			ID: part.ID, Kind: "base", Codec: part.Codec, Key: key,
@@ -61,11 +58,8 @@ func (u *unit) lock(prev *lock.Lock, pins []builder.Pin) (*lock.Lock, error) {
 		})
 		out.Files = append(out.Files, part.LockFiles()...)
 	}
-	if prev != nil && len(out.Images) == 0 {
-		out.Images = prev.Images
-	}
 	out.Sort()
-	return out, nil
+	return nil
 }
 
 // lockedLayer is the layer that the lock has for a key.

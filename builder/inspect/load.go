@@ -154,11 +154,12 @@ func loadConfig(ctx context.Context, r builder.Reader, d v1.Descriptor, into *v1
 // from images that hold a single phase.
 func (p Platform) Part(phase builder.Phase) (part compose.Part, ok bool) {
 	part.Phase, part.Config = phase, p.ConfigFile.Config
-	part.InputDigest, _ = v1.NewHash(p.Annotations[builder.AnnotationInputPrefix+string(phase)])
+	input, err := v1.NewHash(p.Annotations[builder.AnnotationInputPrefix+string(phase)])
 	for _, l := range p.Layers {
 		if l.Phase == phase {
 			part.Layers = append(part.Layers, l.Layer)
 		}
 	}
-	return part, part.InputDigest != (v1.Hash{})
+	part.InputDigest = input
+	return part, err == nil
 }

@@ -71,3 +71,11 @@ func (l *Lock) ByKey(key v1.Hash) (Layer, bool) {
 func (l *Lock) Sort() {
 	slices.SortFunc(l.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 }
+
+// Pin notes what a mutable image name stands for now. Other names keep their pins.
+func (l *Lock) Pin(name string, digest v1.Hash) {
+	images := slices.DeleteFunc(slices.Clone(l.Images), func(i Image) bool { return i.Name == name })
+	images = append(images, Image{Name: name, Digest: digest})
+	slices.SortFunc(images, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
+	l.Images = images
+}

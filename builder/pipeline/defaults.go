@@ -6,6 +6,19 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
+// What holds where a pipeline says nothing else.
+const (
+	defaultLock         = "assets.lock"
+	defaultUnpackedSize = 64 << 30
+	defaultEntries      = 2_000_000
+	defaultLayers       = 1
+	defaultAssetLayers  = 32
+	defaultLayerSize    = 512 << 20
+	defaultCodec        = "zstd:3"
+	defaultAssetCodec   = "auto"
+	defaultDependencies = "all"
+)
+
 // NamedPhase is a phase with its name.
 type NamedPhase struct {
 	Name  builder.Phase
@@ -16,8 +29,10 @@ type NamedPhase struct {
 func (p *Pipeline) Each() []NamedPhase {
 	var out []NamedPhase
 	for _, np := range []NamedPhase{
-		{builder.Assets, p.Phases.Assets}, {builder.Base, p.Phases.Base},
-		{builder.Code, p.Phases.Code}, {builder.Server, p.Phases.Server},
+		{builder.Assets, p.Phases.Assets},
+		{builder.Base, p.Phases.Base},
+		{builder.Code, p.Phases.Code},
+		{builder.Server, p.Phases.Server},
 	} {
 		if np.Phase != nil {
 			out = append(out, np)
@@ -26,24 +41,34 @@ func (p *Pipeline) Each() []NamedPhase {
 	return out
 }
 
+// applyDefaults fills in what the pipeline leaves out. It is the one place that knows the defaults that the types'
+// comments and docs/pipeline.md state. Budgets have none, and neither has what concerns the image's configuration.
 func (p *Pipeline) applyDefaults() {
-	p.Lock = cmp.Or(p.Lock, "assets.lock")
+	p.Lock = cmp.Or(p.Lock, defaultLock)
+	p.Limits.MaxUnpackedSize = cmp.Or(p.Limits.MaxUnpackedSize, defaultUnpackedSize)
+	p.Limits.MaxEntries = cmp.Or(p.Limits.MaxEntries, defaultEntries)
 	for _, np := range p.Each() {
-		layers, codec := 1, "zstd:3"
+		layers, codec := defaultLayers, defaultCodec
 		if np.Name == builder.Assets {
-			layers, codec = 32, "auto"
+			layers, codec = defaultAssetLayers, defaultAssetCodec
 		}
 		np.Phase.Repository = cmp.Or(np.Phase.Repository, p.Repository)
 		np.Phase.Split.Layers = cmp.Or(np.Phase.Split.Layers, layers)
-		np.Phase.Split.MaxLayerSize = cmp.Or(np.Phase.Split.MaxLayerSize, 512<<20)
+		np.Phase.Split.MaxLayerSize = cmp.Or(np.Phase.Split.MaxLayerSize, defaultLayerSize)
 		np.Phase.Compression = cmp.Or(np.Phase.Compression, codec)
 		for i := range np.Phase.Sources {
-			if a := np.Phase.Sources[i].Apt; a != nil {
-				a.Dependencies = cmp.Or(a.Dependencies, "all")
-				if a.UsrMerge == nil {
-					a.UsrMerge = new(true)
-				}
-			}
+			np.Phase.Sources[i].applyDefaults()
 		}
+	}
+}
+
+func (s *Source) applyDefaults() {
+	s.Destination = cmp.Or(s.Destination, "/")
+	if s.Apt == nil {
+		return
+	}
+	s.Apt.Dependencies = cmp.Or(s.Apt.Dependencies, defaultDependencies)
+	if s.Apt.UsrMerge == nil {
+		s.Apt.UsrMerge = new(true)
 	}
 }

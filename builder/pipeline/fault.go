@@ -9,6 +9,9 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
+// maxFaults bounds how many faults of one file are collected.
+const maxFaults = 100
+
 // Fault is one thing that is wrong with a pipeline file.
 type Fault struct {
 	File         string
@@ -16,7 +19,8 @@ type Fault struct {
 	// Path is where in the document, such as phases.assets.sources[0].dir.
 	Path    string
 	Message string
-	Hint    string
+	// Hint is the way out; it may be empty.
+	Hint string
 }
 
 func (f Fault) String() string {
@@ -27,13 +31,16 @@ func (f Fault) String() string {
 	return s
 }
 
-// Faults is every fault that was found, in the file's order.
-type Faults []Fault
+// Faults are the faults that were found, in the file's order: all of them, or the first hundred that were met.
+type Faults []Fault //nolint:errname // a list of faults that is an error, not one error
 
 func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, one := range f {
-		lines[i] = one.String()
+	lines := make([]string, 0, len(f)+1)
+	for _, one := range f {
+		lines = append(lines, one.String())
+	}
+	if len(f) >= maxFaults {
+		lines = append(lines, "there may be more: mend these first")
 	}
 	return strings.Join(lines, "\n")
 }

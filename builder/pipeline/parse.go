@@ -1,9 +1,13 @@
 package pipeline
 
 import (
-	"fmt"
+	"bytes"
+	"errors"
 	"io"
 	"io/fs"
+	"reflect"
+	"regexp"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
 
@@ -13,67 +17,70 @@ import (
 // maxBytes bounds a pipeline file.
 const maxBytes = 1 << 20
 
-// Parse reads a pipeline and checks it; name is the file's name in messages. With dir, the folder that holds the
-// file, local sources are looked for too; it may be nil. The error is a Config error around [Faults] with every
-// fault of the file. Defaults are filled in.
+// Parse reads a pipeline of at most 1 MiB and checks it; name is the file's name in messages. With dir, the folder
+// that holds the file, local sources are looked for too; with nil, Parse touches nothing but r. The error is a
+// Config error, around [Faults] if it is about what the file says. Defaults are filled in.
 func Parse(name string, r io.Reader, dir fs.FS) (*Pipeline, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
 		return nil, builder.Errorf(builder.Config, "", "read %s: %w", name, err)
 	}
 	if len(raw) > maxBytes {
-		return nil, builder.Errorf(builder.Config, "", "%s: larger than %d bytes", name, maxBytes)
+		return nil, builder.Errorf(builder.Config, "put large contents into files and name them under from",
+			"%s: larger than %d bytes", name, maxBytes)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return nil, builder.Errorf(builder.Config, "", "%s: %w", name, err)
-	}
-	c := &checker{file: name, dir: dir, at: map[string]*yaml.Node{}}
-	if len(doc.Content) != 1 {
-		c.faults = append(c.faults, Fault{File: name, Line: 1, Column: 1, Path: "the file", Message: "is empty", Hint: "see docs/pipeline.md for an example"})
-		return nil, c.faults.err()
-	}
-	var p Pipeline
-	c.shape(doc.Content[0], typeOf[Pipeline](), "")
-	if len(c.faults) == 0 {
-		if err := doc.Content[0].Decode(&p); err != nil {
-			return nil, builder.Errorf(builder.Config, "", "%s: %w", name, err)
-		}
-		c.validate(&p)
+	c := newChecker(name, dir)
+	p := c.decode(raw)
+	if p != nil {
+		c.validate(p)
 	}
 	if err := c.faults.err(); err != nil {
 		return nil, err
 	}
 	p.applyDefaults()
-	return &p, nil
+	return p, nil
 }
 
-// checker collects faults with their places.
-type checker struct {
-	file   string
-	dir    fs.FS
-	at     map[string]*yaml.Node
-	faults Faults
+// decode reads the one document of a file. What has the wrong shape is reported and left at its zero value, so that
+// the rest can be checked still; the result is nil if there is no document to check.
+func (c *checker) decode(raw []byte) *Pipeline {
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
+	var doc yaml.Node
+	err := decoder.Decode(&doc)
+	if errors.Is(err, io.EOF) || err == nil && len(doc.Content) != 1 {
+		c.faultAt(nil, "", "see docs/pipeline.md for an example", "is empty")
+		return nil
+	}
+	if err != nil {
+		c.syntax(err)
+		return nil
+	}
+	var p Pipeline
+	c.shape(doc.Content[0], reflect.TypeFor[Pipeline](), "")
+	if err := doc.Content[0].Decode(&p); err != nil {
+		c.syntax(err)
+		return nil
+	}
+	var second yaml.Node
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		c.faultAt(&second, "", "keep one pipeline in one file", "holds more than one document")
+	case !errors.Is(err, io.EOF):
+		c.syntax(err)
+	}
+	return &p
 }
 
-// fault notes a fault at a document path, or at the nearest parent that is in the file.
-func (c *checker) fault(path, hint, format string, args ...any) {
-	node := c.at[path]
-	for p := path; node == nil && p != ""; node = c.at[p] {
-		p = parentPath(p)
-	}
-	f := Fault{File: c.file, Line: 1, Column: 1, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint}
-	if node != nil {
-		f.Line, f.Column = node.Line, node.Column
-	}
-	c.faults = append(c.faults, f)
-}
+// The library tells the line in its message only.
+var libraryMessage = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
 
-func parentPath(p string) string {
-	for i := len(p) - 1; i > 0; i-- {
-		if p[i] == '.' || p[i] == '[' {
-			return p[:i]
-		}
+// syntax reports what the YAML library says about a file that it cannot read.
+func (c *checker) syntax(err error) {
+	message := err.Error()
+	at := &yaml.Node{Line: 1, Column: 1}
+	if found := libraryMessage.FindStringSubmatch(message); found != nil {
+		message = message[len(found[0]):]
+		at.Line, _ = strconv.Atoi(found[1]) // no line: faultAt takes the first
 	}
-	return ""
+	c.faultAt(at, "", "lists and mappings are indented with spaces, and special characters need quotes", "cannot be read: %s", message)
 }

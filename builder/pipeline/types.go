@@ -8,119 +8,102 @@ const (
 
 // Pipeline is the whole file. Fields that are left out have the defaults of their comments.
 type Pipeline struct {
-	APIVersion string   `yaml:"apiVersion" json:"apiVersion" jsonschema:"enum=pitcrew.dev/v1alpha1"`
-	Kind       string   `yaml:"kind" json:"kind" jsonschema:"enum=Pipeline"`
-	Metadata   Metadata `yaml:"metadata" json:"metadata"`
-	// Platforms are what the image is for: linux/amd64, linux/arm64.
-	Platforms []string `yaml:"platforms" json:"platforms" jsonschema:"minItems=1"`
+	// APIVersion is the version of this format.
+	APIVersion string `yaml:"apiVersion" jsonschema:"enum=pitcrew.dev/v1alpha1"`
+	// Kind tells the file from other files with the same apiVersion.
+	Kind     string   `yaml:"kind" jsonschema:"enum=Pipeline"`
+	Metadata Metadata `yaml:"metadata"`
+	// Platforms are what the image is for.
+	Platforms []string `yaml:"platforms" jsonschema:"minItems=1,uniqueItems=true,enum=linux/amd64,enum=linux/arm64"`
 	// Repository holds the server image, below the registry that the command line names.
-	Repository string `yaml:"repository" json:"repository"`
+	Repository string `yaml:"repository"`
 	// Tags are moved to each new server image, last of all.
-	Tags []string `yaml:"tags,omitempty" json:"tags,omitempty"`
-	// Lock is the lock file's path beside the pipeline (default assets.lock).
-	Lock        string            `yaml:"lock,omitempty" json:"lock,omitempty"`
-	Annotations map[string]string `yaml:"annotations,omitempty" json:"annotations,omitempty"`
-	Budgets     Budgets           `yaml:"budgets,omitempty" json:"budgets,omitzero"`
-	Phases      Phases            `yaml:"phases" json:"phases"`
+	Tags []string `yaml:"tags,omitempty" jsonschema:"uniqueItems=true"`
+	// Lock is the lock file's path, relative to the pipeline's folder and below it (default assets.lock).
+	Lock string `yaml:"lock,omitempty"`
+	// Annotations are further OCI annotations of the index and the manifests.
+	Annotations map[string]string `yaml:"annotations,omitempty"`
+	Limits      Limits            `yaml:"limits,omitempty"`
+	Budgets     Budgets           `yaml:"budgets,omitempty"`
+	Phases      Phases            `yaml:"phases"`
 }
 
 // Metadata names the pipeline.
 type Metadata struct {
-	Name string `yaml:"name" json:"name"`
+	// Name is a lower case word with dashes, at most 63 letters. Files that belong to the pipeline are named for it.
+	Name string `yaml:"name" jsonschema:"pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+}
+
+// Limits bound what one archive may unpack to: an archive beyond them is taken for hostile.
+type Limits struct {
+	// MaxUnpackedSize is the sum of its files' sizes (default 64GiB).
+	MaxUnpackedSize Size `yaml:"maxUnpackedSize,omitempty"`
+	// MaxEntries counts its files, folders and links (default 2000000).
+	MaxEntries int `yaml:"maxEntries,omitempty" jsonschema:"minimum=1"`
 }
 
 // Budgets make a build fail with exit code 6 when they are exceeded; what is left out is not checked.
 type Budgets struct {
 	// Image is what a cold node may pull for one platform.
-	Image Size `yaml:"image,omitempty" json:"image,omitempty"`
+	Image Size `yaml:"image,omitempty"`
 	// Edit is what a node that has the tag's present image may pull.
-	Edit   Size `yaml:"edit,omitempty" json:"edit,omitempty"`
-	Layers int  `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minimum=1,maximum=120"`
+	Edit Size `yaml:"edit,omitempty"`
+	// Layers is how many layers the image may have on one platform.
+	Layers int `yaml:"layers,omitempty" jsonschema:"minimum=1,maximum=120"`
 }
 
 // Phases are the four parts of the image, bottom first. At least one is there.
 type Phases struct {
-	Assets *Phase `yaml:"assets,omitempty" json:"assets,omitempty"`
-	Base   *Phase `yaml:"base,omitempty" json:"base,omitempty"`
-	Code   *Phase `yaml:"code,omitempty" json:"code,omitempty"`
-	Server *Phase `yaml:"server,omitempty" json:"server,omitempty"`
+	// Assets are the files that are the same on every platform: the artists' phase.
+	Assets *Phase `yaml:"assets,omitempty"`
+	// Base is the operating system's part.
+	Base *Phase `yaml:"base,omitempty"`
+	// Code is the game itself: the developers' phase.
+	Code *Phase `yaml:"code,omitempty"`
+	// Server is how the game is run: its configuration and entrypoint.
+	Server *Phase `yaml:"server,omitempty"`
 }
 
 // Phase is what one team owns.
 type Phase struct {
 	// Repository holds the phase's own image (default: the pipeline's repository).
-	Repository string   `yaml:"repository,omitempty" json:"repository,omitempty"`
-	Sources    []Source `yaml:"sources" json:"sources" jsonschema:"minItems=1"`
+	Repository string `yaml:"repository,omitempty"`
+	// Sources are where the phase's files come from.
+	Sources []Source `yaml:"sources" jsonschema:"minItems=1"`
 	// Replaces are globs of paths that the phase may write although a phase below wrote them.
-	Replaces []string `yaml:"replaces,omitempty" json:"replaces,omitempty"`
-	Split    Split    `yaml:"split,omitempty" json:"split,omitzero"`
+	Replaces []string `yaml:"replaces,omitempty"`
+	Split    Split    `yaml:"split,omitempty"`
 	// Compression is auto (default for assets), none, gzip[:1-9] or zstd[:1-11] (default for the others: zstd:3).
-	Compression string `yaml:"compression,omitempty" json:"compression,omitempty"`
-	Config      Config `yaml:"config,omitempty" json:"config,omitzero"`
+	Compression string `yaml:"compression,omitempty" jsonschema:"pattern=^(auto|none|gzip(:[1-9])?|zstd(:([1-9]|1[01]))?)$"`
+	Config      Config `yaml:"config,omitempty"`
 }
 
 // Split is how many layers the phase becomes.
 type Split struct {
 	// Layers to aim for (default 32 for assets, else 1).
-	Layers int `yaml:"layers,omitempty" json:"layers,omitempty" jsonschema:"minimum=1,maximum=100"`
+	Layers int `yaml:"layers,omitempty" jsonschema:"minimum=1,maximum=100"`
 	// MaxLayerSize bounds a layer (default 512MiB).
-	MaxLayerSize Size `yaml:"maxLayerSize,omitempty" json:"maxLayerSize,omitempty"`
-}
-
-// Source is one place that files come from: exactly one of Dir, Apt and Files.
-type Source struct {
-	Dir   *Dir   `yaml:"dir,omitempty" json:"dir,omitempty"`
-	Apt   *Apt   `yaml:"apt,omitempty" json:"apt,omitempty"`
-	Files []File `yaml:"files,omitempty" json:"files,omitempty"`
-	// Platforms restrict the source; not in the assets phase.
-	Platforms []string `yaml:"platforms,omitempty" json:"platforms,omitempty"`
-	// Include and Exclude are globs on the source's own paths.
-	Include []string `yaml:"include,omitempty" json:"include,omitempty"`
-	Exclude []string `yaml:"exclude,omitempty" json:"exclude,omitempty"`
-	// Destination is where the source's root goes in the image (default /).
-	Destination string `yaml:"destination,omitempty" json:"destination,omitempty"`
-	// Owner is UID:GID for everything in the source.
-	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
-}
-
-// Dir is a local folder.
-type Dir struct {
-	// Path is relative to the pipeline.
-	Path string `yaml:"path" json:"path"`
-	// AbsoluteLinks keeps symlinks with absolute targets instead of refusing them.
-	AbsoluteLinks bool `yaml:"absoluteLinks,omitempty" json:"absoluteLinks,omitempty"`
-}
-
-// Apt is Debian packages.
-type Apt struct {
-	Packages []string `yaml:"packages" json:"packages" jsonschema:"minItems=1"`
-	// Dependencies: all (default), none (the named packages only), or only (what they need, without themselves).
-	Dependencies string `yaml:"dependencies,omitempty" json:"dependencies,omitempty" jsonschema:"enum=all,enum=none,enum=only"`
-	// UsrMerge puts /bin, /lib and so on under /usr, with symlinks (default true).
-	UsrMerge *bool `yaml:"usrMerge,omitempty" json:"usrMerge,omitempty"`
-}
-
-// File is one file, link or folder: exactly one of Content, From, Link and Dir.
-type File struct {
-	Path    string  `yaml:"path" json:"path"`
-	Content *string `yaml:"content,omitempty" json:"content,omitempty"`
-	// From is a file beside the pipeline.
-	From string `yaml:"from,omitempty" json:"from,omitempty"`
-	// Link is a symlink's target.
-	Link string `yaml:"link,omitempty" json:"link,omitempty"`
-	Dir  bool   `yaml:"dir,omitempty" json:"dir,omitempty"`
-	// Mode is octal, for what is neither 0644 nor 0755.
-	Mode string `yaml:"mode,omitempty" json:"mode,omitempty"`
+	MaxLayerSize Size `yaml:"maxLayerSize,omitempty"`
 }
 
 // Config is what the image says about running it. Upper phases win.
 type Config struct {
-	Env        map[string]string `yaml:"env,omitempty" json:"env,omitempty"`
-	Entrypoint []string          `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`
-	Cmd        []string          `yaml:"cmd,omitempty" json:"cmd,omitempty"`
-	User       string            `yaml:"user,omitempty" json:"user,omitempty"`
-	WorkingDir string            `yaml:"workingDir,omitempty" json:"workingDir,omitempty"`
-	Ports      []string          `yaml:"ports,omitempty" json:"ports,omitempty"`
-	Labels     map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
-	StopSignal string            `yaml:"stopSignal,omitempty" json:"stopSignal,omitempty"`
+	// Env are environment variables.
+	Env map[string]string `yaml:"env,omitempty"`
+	// Entrypoint is the program and its first arguments.
+	Entrypoint []string `yaml:"entrypoint,omitempty"`
+	// Cmd are arguments that whoever runs the image can replace.
+	Cmd []string `yaml:"cmd,omitempty"`
+	// User is who the program runs as: a numeric UID:GID.
+	User string `yaml:"user,omitempty" jsonschema:"pattern=^[0-9]+:[0-9]+$"`
+	// WorkingDir is an absolute path.
+	WorkingDir string `yaml:"workingDir,omitempty"`
+	// Ports are such as 2759/udp; without a protocol, tcp is meant.
+	Ports []string `yaml:"ports,omitempty" jsonschema:"uniqueItems=true"`
+	// Labels are the image configuration's labels.
+	Labels map[string]string `yaml:"labels,omitempty"`
+	// StopSignal asks the program to end, such as SIGTERM.
+	StopSignal string `yaml:"stopSignal,omitempty"`
+	// Volumes are absolute paths of folders that hold what must outlive a container.
+	Volumes []string `yaml:"volumes,omitempty" jsonschema:"uniqueItems=true"`
 }

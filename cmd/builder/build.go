@@ -29,6 +29,7 @@ type buildFlags struct {
 	tags             []string
 	lock             string
 	jobs             int
+	update           bool
 }
 
 func buildCommand(o *options) *cobra.Command {
@@ -38,7 +39,7 @@ func buildCommand(o *options) *cobra.Command {
 		Short: "Build the phases, compose the server image, publish both; prints the image's digest",
 		Long: "Build the phases, compose the server image and publish both. Only what no earlier build made is made.\n\n" +
 			"Exit codes: 0 done, 1 internal, 2 usage or pipeline, 3 input, 4 credentials, 5 registry (try again), 6 policy.",
-		Args: cli.Args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBuild(cmd, o, f) },
 	}
 	flags := cmd.Flags()
@@ -49,15 +50,14 @@ func buildCommand(o *options) *cobra.Command {
 	flags.StringArrayVar(&f.platforms, "platform", nil, "build only for this platform (may be repeated)")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag instead of the pipeline's (may be repeated)")
 	flags.StringVar(&f.lock, "lock", "", "lock file instead of the pipeline's")
+	flags.BoolVar(&f.update, "update", false, "ask again what the tags of image sources stand for, instead of the lock")
 	flags.IntVar(&f.jobs, "jobs", max(2, runtime.GOMAXPROCS(0)), "layers packed and sent at the same time")
 	return cmd
 }
 
 func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {
-	log, err := cli.Logger(cmd.ErrOrStderr(), o.logLevel, o.logFormat)
-	if err != nil {
-		return err
-	}
+	log := cli.Log(cmd.Context())
+	var err error
 	if o.cacheDir, err = filepath.Abs(o.cacheDir); err != nil {
 		return err
 	}

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pitcrew-dev/pitcrew/builder/build"
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
@@ -212,6 +214,61 @@ func TestOneEditedTexturePushesOneLayer(t *testing.T) {
 	if got := d.Platforms[0]; got.PullBytes == 0 || got.PullBytes > got.ReusedBytes {
 		t.Errorf("diff = %+v, want a pull smaller than what is reused", got)
 	}
+}
+
+func TestABaseImageIsPinnedAndItsConfigInherited(t *testing.T) {
+	dir, reg := project(t), testRegistry(t)
+	mustBuild(t, dir, "--registry", reg, "--plain-http") // stands in for somebody's base image
+	second := filepath.Join(dir, "second.yaml")
+	write(t, dir, "second.yaml", `apiVersion: pitcrew.dev/v1alpha1
+kind: Pipeline
+metadata: {name: second}
+platforms: [linux/amd64, linux/arm64]
+repository: second
+tags: ["1"]
+lock: second.lock
+phases:
+  base: {sources: [{image: {ref: "`+reg+`/game:1"}, exclude: ["game/**"]}]}
+  server: {sources: [{files: [{path: /etc/more, content: x}]}], config: {env: {MORE: "1"}}}
+`)
+	args := []string{"build", "-f", second, "--registry", reg, "--plain-http", "--cache-dir", filepath.Join(dir, ".cache")}
+	var first, again, updated build.Result
+	if code, stderr := builderRun(t, &first, args...); code != 0 {
+		t.Fatalf("build on an image: exit %d\n%s", code, stderr)
+	}
+	img := inspected(t, reg+"/second:1")
+	if img.Index != first.Digest || img.Platforms[0].Layers[0].Phase != "base" {
+		t.Errorf("inspect = %+v", img)
+	}
+	config, err := remote.Image(mustRef(t, reg+"/second:1"), remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cf, err := config.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(cf.Config.Env, " "), "HOME=/tmp MORE=1"; got != want || cf.Config.User != "65532:65532" {
+		t.Errorf("env = %q, user %q, want the base image's and our own %q", got, cf.Config.User, want)
+	}
+
+	write(t, dir, "amd64/bin/game", "newer code")
+	mustBuild(t, dir, "--registry", reg, "--plain-http") // the tag moves under us
+	if code, stderr := builderRun(t, &again, args...); code != 0 || again.Digest != first.Digest {
+		t.Errorf("after the base's tag moved: exit %d, %s, want the pinned %s\n%s", code, again.Digest, first.Digest, stderr)
+	}
+	if code, stderr := builderRun(t, &updated, append(args, "--update")...); code != 0 || updated.Digest == first.Digest {
+		t.Errorf("with --update: exit %d, %s, want another image than %s\n%s", code, updated.Digest, first.Digest, stderr)
+	}
+}
+
+func mustRef(t *testing.T, s string) name.Reference {
+	t.Helper()
+	ref, err := name.ParseReference(s, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
 }
 
 func TestFailuresHaveTheirExitCodes(t *testing.T) {

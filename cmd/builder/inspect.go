@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
-	"github.com/pitcrew-dev/pitcrew/internal/cli"
 )
 
 func validateCommand(o *options) *cobra.Command {
@@ -17,7 +16,7 @@ func validateCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate -f pipeline.yaml",
 		Short: "Check a pipeline: every fault at once, with its line",
-		Args:  cli.Args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := readPipeline(file)
 			if err != nil {
@@ -37,7 +36,7 @@ func inspectCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect REF",
 		Short: "Show an image's layers, phases and chain IDs (REF: HOST/PATH:TAG, HOST/PATH@DIGEST or oci:DIR:TAG)",
-		Args:  cli.Args(cobra.ExactArgs(1)),
+		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			img, err := o.load(cmd.Context(), args[0])
 			if err != nil {
@@ -77,7 +76,7 @@ func diffCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Show what a node that holds OLD pulls and unpacks to hold NEW",
-		Args:  cli.Args(cobra.ExactArgs(2)),
+		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			old, err := o.load(cmd.Context(), args[0])
 			if err != nil {

@@ -17,18 +17,15 @@ import (
 
 // options are the flags that all commands have.
 type options struct {
-	plainHTTP           bool
-	output              string
-	cacheDir            string
-	logLevel, logFormat string
+	plainHTTP bool
+	output    string
+	cacheDir  string
 }
 
 func (o *options) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak http to registries")
 	f.StringVar(&o.output, "output", "text", "what goes to standard output: text or json")
 	f.StringVar(&o.cacheDir, "cache-dir", defaultCache(), "where digests of files and layers are remembered")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }
 
 func defaultCache() string {

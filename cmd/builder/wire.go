@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,15 +15,9 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/build"
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
-	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
-	"github.com/pitcrew-dev/pitcrew/builder/source/apt"
-	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
-	"github.com/pitcrew-dev/pitcrew/builder/source/files"
-	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
-	"github.com/pitcrew-dev/pitcrew/internal/fetch"
 )
 
 // wiring turns a pipeline and flags into a request with real sources.
@@ -37,12 +27,19 @@ type wiring struct {
 	pipeline *pipeline.Pipeline
 	log      *slog.Logger
 	memos    map[string]*memo.Memo
+	pins     map[string]v1.Hash
 }
 
 func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
 	created, err := sourceDateEpoch()
 	if err != nil {
 		return build.Request{}, err
+	}
+	w.pins = map[string]v1.Hash{}
+	if prev != nil {
+		for _, i := range prev.Images {
+			w.pins[i.Name] = i.Digest
+		}
 	}
 	p := w.pipeline
 	req := build.Request{
@@ -138,7 +135,10 @@ func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
 }
 
 func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
-	out := build.Source{Include: s.Include, Exclude: s.Exclude, Destination: s.Destination}
+	out := build.Source{
+		Source: platformSource{w, at, s}, Origin: at + " (" + describe(s) + ")",
+		Include: s.Include, Exclude: s.Exclude, Destination: s.Destination,
+	}
 	var err error
 	if out.Platforms, err = parsePlatforms(s.Platforms); err != nil {
 		return out, err
@@ -150,61 +150,6 @@ func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
 			return out, builder.Errorf(builder.Config, "", "%s.owner: %w", at, err)
 		}
 		out.UID, out.GID = &u, &g
-	}
-	folder := filepath.Dir(w.flags.file)
-	switch {
-	case s.Dir != nil:
-		root := s.Dir.Path
-		if !filepath.IsAbs(root) {
-			root = filepath.Join(folder, root)
-		}
-		out.Origin = fmt.Sprintf("%s (dir %s)", at, s.Dir.Path)
-		out.Source = dir.New(root, dir.Options{Memo: w.memo(root), AbsoluteLinks: s.Dir.AbsoluteLinks, Exclude: s.Exclude, Hash: hashFiles})
-	case s.Files != nil:
-		out.Origin = at + " (files)"
-		list, err := fileList(s.Files)
-		if err != nil {
-			return out, err
-		}
-		out.Source = files.New(folder, files.Options{Files: list, Hash: hashFiles})
-	case s.Apt != nil:
-		out.Origin = fmt.Sprintf("%s (apt %s)", at, strings.Join(s.Apt.Packages, " "))
-		out.Source, err = w.apt(s.Apt)
-		return out, err
-	}
-	return out, nil
-}
-
-func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {
-	store, err := pack.Open(filepath.Join(w.options.cacheDir, "packs"))
-	if err != nil {
-		return nil, err
-	}
-	return apt.New(apt.Options{
-		Packages: a.Packages, Dependencies: apt.Dependencies(a.Dependencies), UsrMerge: *a.UsrMerge,
-		CacheDir: filepath.Join(w.options.cacheDir, "apt"), Store: store, Fetch: &fetch.Client{}, Log: w.log,
-	}), nil
-}
-
-func hashFiles(ctx context.Context, seq iter.Seq[*builder.Entry]) error {
-	return layer.Hash(ctx, seq, runtime.GOMAXPROCS(0))
-}
-
-func fileList(in []pipeline.File) ([]files.File, error) {
-	var out []files.File
-	for _, f := range in {
-		e := files.File{Path: f.Path, From: f.From, Link: f.Link, Dir: f.Dir}
-		if f.Content != nil {
-			e.Content = []byte(*f.Content)
-		}
-		if f.Mode != "" {
-			mode, err := strconv.ParseUint(f.Mode, 8, 12)
-			if err != nil {
-				return nil, builder.Errorf(builder.Config, "", "mode of %s: %w", f.Path, err)
-			}
-			e.Mode = uint32(mode)
-		}
-		out = append(out, e)
 	}
 	return out, nil
 }
@@ -241,6 +186,12 @@ func imageConfig(c pipeline.Config) v1.Config {
 		out.Env = append(out.Env, k+"="+v)
 	}
 	slices.Sort(out.Env)
+	for _, v := range c.Volumes {
+		if out.Volumes == nil {
+			out.Volumes = map[string]struct{}{}
+		}
+		out.Volumes[v] = struct{}{}
+	}
 	for _, p := range c.Ports {
 		if out.ExposedPorts == nil {
 			out.ExposedPorts = map[string]struct{}{}

@@ -1,178 +1,122 @@
-// Package fetch downloads a file over HTTP: checked against its hash, taken up after a cut, in place only when whole.
 package fetch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
-	"strconv"
 	"time"
 )
 
 // Sum is what the file must be.
 type Sum struct {
-	SHA256 string // hex
-	Size   int64  // bytes; 0 means unknown
+	SHA256 string // lower case hexadecimal
+	Size   int64  // bytes; 0 means unknown, and at most 64 GiB
 }
-
-// Error is a failed download.
-type Error struct {
-	URL    string
-	Status int // of the last answer; 0 if there was none
-	Err    error
-}
-
-func (e *Error) Error() string { return fmt.Sprintf("get %s: %v", e.URL, e.Err) }
-func (e *Error) Unwrap() error { return e.Err }
-
-// ErrWrongSum is matched when the bytes are not those that were asked for.
-var ErrWrongSum = errors.New("the bytes do not have the expected size and sha256")
 
 // Client downloads files. The zero Client is ready to use.
 type Client struct {
-	// HTTP makes the requests; nil means http.DefaultClient.
+	// HTTP makes the requests; nil means http.DefaultClient. Its CheckRedirect is not asked.
 	HTTP *http.Client
-	// Retries is how often a download that may succeed later is tried again; 0 means 5.
+	// Retries is how often a download that may succeed later is tried again, since it last got on; 0 means 5, and less
+	// than 0 never.
 	Retries int
-	// Progress is told of every byte; it may be nil.
+	// Progress is told how many bytes arrived, as they do, from the goroutine that called File. What arrives again
+	// after the server changed the file is told again. It may be nil.
 	Progress func(n int64)
 }
 
 const (
-	firstWait = 500 * time.Millisecond
-	mostWait  = 30 * time.Second
+	defaultRetries = 5
+	maxRedirects   = 10
+	firstWait      = 500 * time.Millisecond
+	mostWait       = 30 * time.Second
+	mostRetryAfter = 2 * time.Minute
+	// idle is how long a server may send nothing.
+	idle = time.Minute
+	// headway is so much of a file that a cut behind it is not counted as another failure.
+	headway = 1 << 20
 )
 
-// File downloads url to dst. What an earlier call got is in dst+".part" and is continued. On failure dst does not exist
-// and the error is an [*Error]; bytes with a wrong sum are removed.
-func (c *Client) File(ctx context.Context, url string, want Sum, dst string) error {
+// File downloads url to dst, unless dst is there with the wanted sum. What an earlier call got is in dst+".part" and is
+// continued. Cut connections, answers 408, 425, 429 and 5xx, and a server that sends nothing for a minute are tried
+// again, after a wait that grows, or as long as the server asks for, up to two minutes.
+//
+// On failure dst is as before and the error is an [*Error], or the context's. What arrived stays for the next call unless
+// its sum is wrong. At most one call may work on a dst at a time.
+func (c *Client) File(ctx context.Context, rawURL string, want Sum, dst string) error {
+	u, err := url.Parse(rawURL)
+	if err == nil {
+		err = checkURL(u)
+	}
+	if err != nil {
+		return &Error{URL: redact(rawURL), Reason: BadURL, Err: errBadURL}
+	}
+	if isThere(want, dst) {
+		return nil
+	}
+	d := &download{client: c.http(), progress: c.Progress, url: rawURL, want: want, dst: dst}
 	bound := firstWait
-	for attempt := 0; ; attempt++ {
-		wait, err := c.once(ctx, url, want, dst)
+	for failures := 0; ; failures++ {
+		before := d.received
+		err := d.attempt(ctx)
 		if err == nil {
 			return nil
 		}
-		if wait < 0 || attempt >= max(c.Retries, 5) || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // the caller's own
+		}
+		if d.received-before >= headway {
+			failures, bound = 0, firstWait
+		}
+		if !err.passing() || failures >= c.retries() {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return &Error{URL: url, Err: ctx.Err()}
-		case <-time.After(max(wait, rand.N(bound))):
-			bound = min(2*bound, mostWait)
+		if err := pause(ctx, max(d.retryAfter, rand.N(bound))); err != nil { //nolint:gosec // no secret
+			return err
 		}
+		bound = min(2*bound, mostWait)
 	}
 }
 
-// once makes one request. A wait below zero means that another would not help.
-func (c *Client) once(ctx context.Context, url string, want Sum, dst string) (wait time.Duration, err error) {
-	part := dst + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return -1, err
+func (c *Client) retries() int {
+	if c.Retries == 0 {
+		return defaultRetries
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	have, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return -1, err
+	return max(c.Retries, 0)
+}
+
+// http is the client with our rule for redirects.
+func (c *Client) http() *http.Client {
+	client := http.DefaultClient
+	if c.HTTP != nil {
+		client = c.HTTP
 	}
-	if have == 0 || have != want.Size {
-		if wait, err := c.get(ctx, url, f, have); err != nil {
-			return wait, err
+	own := *client
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if len(via) >= maxRedirects {
+			return errRedirects
 		}
+		return checkURL(r.URL)
 	}
-	if err := check(f, want); err != nil {
-		return -1, &Error{URL: url, Err: errors.Join(err, os.Remove(part))}
-	}
-	return 0, os.Rename(part, dst)
+	return &own
 }
 
-func (c *Client) get(ctx context.Context, url string, f *os.File, have int64) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller's own
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func isThere(want Sum, dst string) bool {
+	f, err := os.Open(dst)
 	if err != nil {
-		return -1, &Error{URL: url, Err: err}
+		return false
 	}
-	if have > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, &Error{URL: url, Err: err}
-	}
-	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusPartialContent:
-	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		if err := errors.Join(f.Truncate(0), seekStart(f)); err != nil {
-			return -1, err
-		}
-		if resp.StatusCode != http.StatusOK {
-			return 0, &Error{URL: url, Status: resp.StatusCode, Err: errors.New(resp.Status)}
-		}
-	default:
-		return waitFor(resp), &Error{URL: url, Status: resp.StatusCode, Err: errors.New(resp.Status)}
-	}
-	_, err = io.Copy(f, &told{resp.Body, c.Progress})
-	if errors.Is(err, fs.ErrClosed) {
-		return -1, err
-	}
-	if err != nil {
-		return 0, &Error{URL: url, Err: err}
-	}
-	return 0, nil
-}
-
-func seekStart(f *os.File) error {
-	_, err := f.Seek(0, io.SeekStart)
-	return err
-}
-
-// waitFor is how long to wait after an answer that is no success; below zero if asking again would not help.
-func waitFor(resp *http.Response) time.Duration {
-	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode < 500 {
-		return -1
-	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		return min(time.Duration(s)*time.Second, time.Minute)
-	}
-	return 0
-}
-
-func check(f *os.File, want Sum) error {
-	if err := seekStart(f); err != nil {
-		return err
-	}
-	sum := sha256.New()
-	n, err := io.Copy(sum, f)
-	if err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); want.Size > 0 && n != want.Size || got != want.SHA256 {
-		return fmt.Errorf("%w: got %d bytes with %s, want %d with %s", ErrWrongSum, n, got, want.Size, want.SHA256)
-	}
-	return nil
-}
-
-type told struct {
-	io.Reader
-	tell func(int64)
-}
-
-func (t *told) Read(p []byte) (int, error) {
-	n, err := t.Reader.Read(p)
-	if t.tell != nil {
-		t.tell(int64(n))
-	}
-	return n, err
+	defer f.Close()
+	return check(f, want) == nil
 }

@@ -45,13 +45,39 @@ func Open(dir string) (*Layout, error) {
 	}
 	l := &Layout{dir: dir}
 	for name, content := range map[string]string{"oci-layout": marker, "index.json": emptyIndex()} {
-		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
-			if err := l.replace(name, []byte(content)); err != nil {
-				return nil, err
-			}
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			continue // what is wrong with it shows when it is read; a layout that is complete may be read-only
+		}
+		if err := l.initialize(name, content); err != nil {
+			return nil, err
 		}
 	}
 	return l, nil
+}
+
+// initialize makes a file unless another process did so meanwhile, whose tags must not be overwritten.
+func (l *Layout) initialize(name, content string) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(filepath.Join(l.dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return l.replace(name, []byte(content))
+}
+
+// lock excludes everyone else who changes index.json, in this process and others.
+func (l *Layout) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(l.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", l.dir, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing is what releases it
 }
 
 func emptyIndex() string {
@@ -163,14 +189,11 @@ func (l *Layout) PutManifest(_ context.Context, mediaType string, raw []byte) (v
 func (l *Layout) Tag(_ context.Context, tag string, d v1.Descriptor, _ []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lockFile, err := os.OpenFile(filepath.Join(l.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	unlock, err := l.lock()
 	if err != nil {
 		return err
 	}
-	defer lockFile.Close()
-	if err := syscall.Flock(int(lockFile.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("lock %s: %w", l.dir, err)
-	}
+	defer unlock()
 	index, err := l.index()
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (r *Repository) PutBlob(ctx context.Context, blob builder.Blob, from ...str
 func (r *Repository) mount(ctx context.Context, digest v1.Hash, from string) (bool, error) {
 	sibling, err := name.NewRepository(from)
 	if err != nil || sibling.RegistryStr() != r.repo.RegistryStr() {
-		return false, nil //nolint:nilerr // another registry: nothing to mount from
+		return false, nil // another registry: nothing to mount from
 	}
 	client, err := r.connect(ctx, from)
 	if err != nil {

@@ -41,7 +41,8 @@ func (r *Repository) doWith(ctx context.Context, client *http.Client, method, ur
 			return err
 		}
 		maps.Copy(req.Header, header)
-		if resp, err = client.Do(req); err != nil {
+		resp, err = client.Do(req) //nolint:bodyclose // an accepted answer's body is the caller's to close
+		if err != nil {
 			return r.transportError(err)
 		}
 		if slices.Contains(accept, resp.StatusCode) {
@@ -111,7 +112,7 @@ func (r *Repository) HasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
 // OpenBlob implements [builder.Reader].
 func (r *Repository) OpenBlob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	resp, err := r.do(ctx, http.MethodGet, r.url("blobs/%s", d.Digest), nil, nil, http.StatusOK)
+	resp, err := r.do(ctx, http.MethodGet, r.url("blobs/%s", d.Digest), nil, nil, http.StatusOK) //nolint:bodyclose // closed with the reader
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ const maxErrorBody = 8 << 10
 
 // statusError turns an unexpected answer into the error that fits it.
 func (r *Repository) statusError(what string, resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // the status is what matters
 	err := errors.New(what + ": " + resp.Status + complaint(body))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:

@@ -81,7 +81,7 @@ func (a *archive) Read(p []byte) (int, error) {
 	}
 	n, err := a.r.Read(p)
 	a.left -= int64(n)
-	if err == io.EOF && a.left > 0 { //nolint:errorlint // as io.Reader promises it
+	if err == io.EOF && a.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err //nolint:wrapcheck // a reader passes errors on

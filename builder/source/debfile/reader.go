@@ -206,7 +206,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader promises it
+	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err //nolint:wrapcheck // a reader passes errors on

@@ -51,7 +51,7 @@ func (x *xzReader) Close() error {
 		_ = x.current.Close() // frees memory, and the stream's fate is known already
 	}
 	for _, b := range x.ahead {
-		_ = b.Close()
+		_ = b.Close() // likewise
 	}
 	x.current, x.ahead, x.err = nil, nil, errors.New("the reader is closed")
 	return nil

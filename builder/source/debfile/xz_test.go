@@ -24,6 +24,7 @@ const (
 
 // openData is a package's reader whose data.tar.xz, though no tar archive, is packed.
 func openData(t testing.TB, packed []byte) (*debfile.Reader, error) {
+	t.Helper()
 	control := debfiletest.Tar([]tar.Header{debfiletest.File("control")}, map[string]string{"control": tiny.Control()})
 	deb := debfiletest.Archive(
 		debfiletest.Member{Name: "debian-binary", Content: []byte("2.0\n")},

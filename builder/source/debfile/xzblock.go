@@ -87,7 +87,7 @@ func decodeBlock(packed []byte, b xzBlock, check xzCheck) ([]byte, error) {
 	if _, err := io.ReadFull(s, content); err != nil {
 		return nil, cutShort(err)
 	}
-	if n, err := s.Read(make([]byte, 1)); n > 0 || err != io.EOF { //nolint:errorlint // as io.Reader promises it
+	if n, err := s.Read(make([]byte, 1)); n > 0 || err != io.EOF {
 		return nil, errors.Join(errWrongSize, err)
 	}
 	return content, nil

@@ -318,7 +318,7 @@ func TestFilesThatAreNoneAreAllNamed(t *testing.T) {
 // openTempDir is a t.TempDir with a short name that everybody can enter.
 func openTempDir(t *testing.T) string {
 	t.Helper()
-	root, err := os.MkdirTemp("", "")
+	root, err := os.MkdirTemp("", "") //nolint:usetesting // t.TempDir is not for everybody
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -521,6 +521,7 @@ func TestMemoSparesReadingWhatDidNotChange(t *testing.T) {
 		}
 	})
 	settled(t, func(t *testing.T) {
+		t.Helper()
 		first, _ := build(t)
 		second, hashed := build(t)
 		if len(hashed) != 0 {
@@ -534,6 +535,7 @@ func TestMemoSparesReadingWhatDidNotChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	settled(t, func(t *testing.T) {
+		t.Helper()
 		_, hashed := build(t)
 		if diff := cmp.Diff([]string{"b/c"}, hashed); diff != "" {
 			t.Errorf("hashed after an edit (-want +got):\n%s", diff)

@@ -75,7 +75,10 @@ func archive(t testing.TB, files ...file) []byte {
 	return b.Bytes()
 }
 
-func layer(t testing.TB, files ...file) v1.Layer { return layerOf(t, archive(t, files...)) }
+func layer(t testing.TB, files ...file) v1.Layer {
+	t.Helper()
+	return layerOf(t, archive(t, files...))
+}
 
 func layerOf(t testing.TB, content []byte, options ...tarball.LayerOption) v1.Layer {
 	t.Helper()
@@ -215,7 +218,8 @@ func TestLayersAreLaidOverEachOther(t *testing.T) {
 	}{
 		"a file replaces a file": {
 			[]v1.Layer{layer(t, file{name: "./etc/a", text: "new", mode: 0o600})},
-			[]string{"etc/a old"}, []string{"etc/a new 600 0"},
+			[]string{"etc/a old"},
+			[]string{"etc/a new 600 0"},
 		},
 		"a whiteout hides a file": {
 			[]v1.Layer{layer(t, file{name: "etc/.wh.a"})}, []string{"etc/a old"}, nil,
@@ -225,11 +229,13 @@ func TestLayersAreLaidOverEachOther(t *testing.T) {
 		},
 		"a whiteout comes before what its layer adds, wherever it stands": {
 			[]v1.Layer{layer(t, file{name: "etc/a", text: "new"}, file{name: "etc/.wh.a"})},
-			[]string{"etc/a old"}, []string{"etc/a new"},
+			[]string{"etc/a old"},
+			[]string{"etc/a new"},
 		},
 		"an opaque folder keeps what its layer has": {
 			[]v1.Layer{layer(t, file{name: "etc/"}, file{name: "etc/c", text: "c"}, file{name: "etc/.wh..wh..opq"})},
-			[]string{"etc/a old", "etc/b b"}, []string{"etc/c c"},
+			[]string{"etc/a old", "etc/b b"},
+			[]string{"etc/c c"},
 		},
 		"an opaque root": {
 			[]v1.Layer{layer(t, file{name: "root/"}, file{name: "tmp/"}, file{name: ".wh..wh..opq"})},
@@ -242,27 +248,33 @@ func TestLayersAreLaidOverEachOther(t *testing.T) {
 		"a whiteout of nothing, and names that only look like one": {
 			[]v1.Layer{layer(t, file{name: "etc/.wh.nothing"}, file{name: "etc/.wh."}, file{name: "etc/.wh.."}, file{name: "etc/.wh..."},
 				file{name: "etc/.wh..wh.plnk"}, file{name: "etc/x.wh.y", text: "y"})},
-			nil, []string{"etc/x.wh.y y"},
+			nil,
+			[]string{"etc/x.wh.y y"},
 		},
 		"hidden and made again": {
 			[]v1.Layer{layer(t, file{name: ".wh.etc"}), layer(t, file{name: "etc/b", text: "again"})},
-			[]string{"etc/a old", "etc/b b"}, []string{"etc/b again"},
+			[]string{"etc/a old", "etc/b b"},
+			[]string{"etc/b again"},
 		},
 		"a file takes a folder's place": {
 			[]v1.Layer{layer(t, file{name: "etc", text: "file"})},
-			[]string{"etc/", "etc/a old", "etc/b b"}, []string{"etc file"},
+			[]string{"etc/", "etc/a old", "etc/b b"},
+			[]string{"etc file"},
 		},
 		"a folder takes a link's place": {
 			[]v1.Layer{layer(t, file{name: "lib/"}, file{name: "lib/y", text: "y"})},
-			[]string{"lib -> usr/lib"}, []string{"lib/", "lib/y y"},
+			[]string{"lib -> usr/lib"},
+			[]string{"lib/", "lib/y y"},
 		},
 		"a file in a folder that is not listed goes where a link leads": {
 			[]v1.Layer{layer(t, file{name: "lib/sub/y", text: "y"}), layer(t, file{name: "lib/.wh.x"}, file{name: "lib/z", text: "z"})},
-			[]string{"usr/lib/x x"}, []string{"usr/lib/sub/", "usr/lib/sub/y y", "usr/lib/z z"},
+			[]string{"usr/lib/x x"},
+			[]string{"usr/lib/sub/", "usr/lib/sub/y y", "usr/lib/z z"},
 		},
 		"a folder that is not listed keeps its permissions": {
 			[]v1.Layer{layer(t, file{name: "root/x", text: "x"}, file{name: "home/me/x", text: "x"})},
-			nil, []string{"root/x x", "home/me/x x"},
+			nil,
+			[]string{"root/x x", "home/me/x x"},
 		},
 		"a folder that is listed changes them": {
 			[]v1.Layer{layer(t, file{name: "root/"})}, []string{"root/ 700 0"}, []string{"root/"},

@@ -122,7 +122,7 @@ type observed struct {
 
 func (o *observed) Read(p []byte) (int, error) {
 	n, err := o.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader promises it
+	if err != nil && err != io.EOF {
 		o.err = err
 	}
 	return n, err //nolint:wrapcheck // a reader passes errors on

@@ -1,17 +1,13 @@
 package pack
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/gob"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -20,168 +16,203 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
-// magic begins every index; another version is another word.
-const magic = "pitcrew pack 1\n"
+// The files of a key. A pack is whole when its index is there, which comes last.
+const (
+	packSuffix  = ".pack"
+	indexSuffix = ".idx"
+	lockSuffix  = ".lock" // while somebody works on the key
+	tmpSuffix   = ".tmp"  // behind one of the first two
+)
 
 // Store is a folder of packs. It is safe for concurrent use, also by several processes.
 type Store struct{ dir string }
 
-// Open opens the store in dir, which it makes.
+// Open opens the store in dir, which it makes. What processes that were killed left unfinished is removed.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open pack store: %w", err)
+		return nil, diskError(fmt.Errorf("open pack store: %w", err))
 	}
-	return &Store{dir: dir}, nil
+	s := &Store{dir: dir}
+	return s, s.sweep()
 }
 
 func (s *Store) file(key v1.Hash, suffix string) string { return filepath.Join(s.dir, key.Hex+suffix) }
 
-// record is an entry in the index.
-type record struct {
-	Path, Link, SHA256 string
-	Type               builder.Type
-	Mode               uint32
-	UID, GID           int
-	Size, Offset       int64
+// sweep removes the files of keys that nobody works on and that are not whole.
+func (s *Store) sweep() error {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("open pack store: %w", err)
+	}
+	there := map[string]bool{}
+	for _, f := range files {
+		there[f.Name()] = true
+	}
+	for name := range there {
+		stem, suffix, _ := strings.Cut(name, ".")
+		key := v1.Hash{Algorithm: "sha256", Hex: stem}
+		unfinished := strings.HasSuffix(suffix, "tmp") || "."+suffix == lockSuffix || "."+suffix == packSuffix && !there[stem+indexSuffix]
+		if checkKey(key) == nil && unfinished {
+			s.discard(key)
+		}
+	}
+	return nil
 }
 
-// Tree is the unpacked archive with this key. A pack that is not whole counts as absent.
+// discard removes what there is of a key if it is not whole, unless somebody works on it. What cannot be removed now
+// does no harm: it is never taken for whole.
+func (s *Store) discard(key v1.Hash) {
+	unlock, err := s.tryLock(key)
+	if err != nil || unlock == nil {
+		return
+	}
+	defer unlock()
+	_, whole, err := s.load(key)
+	if err == nil && !whole {
+		_ = s.remove(key) // what stays is not taken for whole
+	}
+	_ = s.removeTemporary(key) // nor is this
+}
+
+// remove takes the index first: without it there is no pack.
+func (s *Store) remove(key v1.Hash) error {
+	return errors.Join(removed(s.file(key, indexSuffix)), removed(s.file(key, packSuffix)))
+}
+
+func (s *Store) removeTemporary(key v1.Hash) error {
+	return errors.Join(removed(s.file(key, packSuffix+tmpSuffix)), removed(s.file(key, indexSuffix+tmpSuffix)))
+}
+
+func removed(name string) error {
+	if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err //nolint:wrapcheck // names the file
+	}
+	return nil
+}
+
+// checkKey holds that the key is a file name.
+func checkKey(key v1.Hash) error {
+	if _, err := hex.DecodeString(key.Hex); err != nil || key.Hex == "" || len(key.Hex) > 128 {
+		return fmt.Errorf("pack key %q is not a digest", key)
+	}
+	return nil
+}
+
+// Tree is the unpacked archive with this key, if it is there. A pack that is not whole is absent, and removed. Of a
+// hard link the tree has a further Regular entry with the same content.
 func (s *Store) Tree(key v1.Hash) (builder.Tree, bool, error) {
-	raw, err := os.ReadFile(s.file(key, ".idx"))
+	if err := checkKey(key); err != nil {
+		return builder.Tree{}, false, err
+	}
+	t, whole, err := s.load(key)
+	if err == nil && !whole && s.exists(key) {
+		s.discard(key)
+	}
+	return t, whole, err
+}
+
+func (s *Store) exists(key v1.Hash) bool {
+	_, err := os.Lstat(s.file(key, indexSuffix))
+	return err == nil
+}
+
+func (s *Store) load(key v1.Hash) (t builder.Tree, whole bool, err error) {
+	raw, err := os.ReadFile(s.file(key, indexSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
-		return builder.Tree{}, false, nil
+		return t, false, nil
 	}
 	if err != nil {
-		return builder.Tree{}, false, fmt.Errorf("read pack index: %w", err)
+		return t, false, fmt.Errorf("read pack index: %w", err)
 	}
-	records, size, ok := decode(raw)
-	if !ok {
-		return builder.Tree{}, false, nil
+	records, size, err := decode(raw)
+	if err != nil {
+		return t, false, nil //nolint:nilerr // not whole: to be made again
 	}
-	info, err := os.Stat(s.file(key, ".pack"))
+	info, err := os.Stat(s.file(key, packSuffix))
 	if err != nil || info.Size() != size {
-		return builder.Tree{}, false, nil //nolint:nilerr // not whole: to be made again
+		return t, false, nil //nolint:nilerr // likewise
 	}
 	return s.tree(key, records), true, nil
 }
 
 func (s *Store) tree(key v1.Hash, records []record) builder.Tree {
-	var t builder.Tree
-	for _, r := range records {
-		e := builder.Entry{Path: r.Path, Type: r.Type, Mode: r.Mode, UID: r.UID, GID: r.GID, Size: r.Size, Link: r.Link}
-		if r.Type == builder.Regular {
-			e.SHA256 = v1.Hash{Algorithm: "sha256", Hex: r.SHA256}
-			e.Content = content{file: s.file(key, ".pack"), offset: r.Offset, size: r.Size}
+	entries := make([]builder.Entry, len(records))
+	contents := make([]content, len(records)) // one allocation; what belongs to no file costs little
+	for i := range records {
+		r := &records[i]
+		entries[i] = builder.Entry{Path: r.path, Type: r.kind, Mode: r.mode, UID: r.uid, GID: r.gid, Link: r.link}
+		if r.kind == builder.Regular {
+			contents[i] = content{store: s, key: key, path: r.path, offset: r.offset, size: r.size, sum: r.sum}
+			entries[i].Size, entries[i].Content = r.size, &contents[i]
+			entries[i].SHA256 = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(r.sum[:])}
 		}
-		t.Entries = append(t.Entries, e)
 	}
-	return t
+	return builder.Tree{Entries: entries}
 }
 
-// content is a file's bytes in a pack.
-type content struct {
-	file         string
-	offset, size int64
-}
-
-func (c content) Open() (io.ReadCloser, error) {
-	f, err := os.Open(c.file)
-	if err != nil {
-		return nil, builder.Errorf(builder.Input, "run the build again: it unpacks the archive anew", "the cache lost a pack: %w: %w", builder.ErrChanged, err)
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.NewSectionReader(f, c.offset, c.size), f}, nil
-}
-
-// encode makes the index: records, the pack's size, and a sum over both.
-func encode(records []record, size int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString(magic)
-	enc := gob.NewEncoder(&b)
-	if err := errors.Join(enc.Encode(size), enc.Encode(records)); err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(b.Bytes())
-	return append(b.Bytes(), sum[:]...), nil
-}
-
-func decode(raw []byte) (records []record, size int64, ok bool) {
-	n := len(raw) - sha256.Size
-	if n < len(magic) || string(raw[:len(magic)]) != magic || sha256.Sum256(raw[:n]) != [sha256.Size]byte(raw[n:]) {
-		return nil, 0, false
-	}
-	dec := gob.NewDecoder(bytes.NewReader(raw[len(magic):n]))
-	if err := errors.Join(dec.Decode(&size), dec.Decode(&records)); err != nil {
-		return nil, 0, false
-	}
-	return records, size, true
-}
-
-// Fill makes the pack with this key by calling fill, unless it is there; only one caller at a time does, over all
-// processes. If fill fails nothing remains.
+// Fill returns the tree of this key. If it is not there, it is made by calling fill: one caller at a time does, over all
+// goroutines and processes, and the others wait and find it. If fill fails nothing remains, and the error is fill's.
 func (s *Store) Fill(ctx context.Context, key v1.Hash, fill func(w *Writer) error) (builder.Tree, error) {
-	unlock, err := s.lock(key)
+	if t, ok, err := s.Tree(key); ok || err != nil {
+		return t, err
+	}
+	unlock, err := s.lock(ctx, key)
 	if err != nil {
 		return builder.Tree{}, err
 	}
 	defer unlock()
-	if t, ok, err := s.Tree(key); ok || err != nil {
+	if t, ok, err := s.load(key); ok || err != nil {
 		return t, err
 	}
 	if err := ctx.Err(); err != nil {
-		return builder.Tree{}, err
+		return builder.Tree{}, err //nolint:wrapcheck // the caller's own
 	}
 	return s.make(key, fill)
 }
 
+// make is called with the lock held.
 func (s *Store) make(key v1.Hash, fill func(w *Writer) error) (t builder.Tree, err error) {
-	body, err := os.CreateTemp(s.dir, ".tmp-*")
-	if err != nil {
-		return t, diskError(err)
-	}
+	done := false // also if fill panics
 	defer func() {
-		err = errors.Join(err, body.Close())
-		if err != nil {
-			_ = os.Remove(body.Name()) // the error that matters is already there
+		if !done {
+			err = errors.Join(err, s.remove(key), s.removeTemporary(key))
 		}
 	}()
-	w := &Writer{body: body, byPath: map[string]int{}}
-	if err := fill(w); err != nil {
-		return t, diskError(err)
-	}
-	if err := w.check(); err != nil {
-		return t, err
-	}
-	slices.SortFunc(w.records, func(a, b record) int { return strings.Compare(a.Path, b.Path) })
-	raw, err := encode(w.records, w.offset)
+	records, err := s.write(key, fill)
 	if err != nil {
-		return t, err
-	}
-	if err := os.Rename(body.Name(), s.file(key, ".pack")); err != nil {
-		return t, err
-	}
-	tmp := body.Name() + ".idx"
-	if err := os.WriteFile(tmp, raw, 0o644); err != nil {
 		return t, diskError(err)
 	}
-	return s.tree(key, w.records), os.Rename(tmp, s.file(key, ".idx"))
+	for _, suffix := range []string{packSuffix, indexSuffix} {
+		if err := os.Rename(s.file(key, suffix+tmpSuffix), s.file(key, suffix)); err != nil {
+			return t, fmt.Errorf("keep pack: %w", err)
+		}
+	}
+	done = true
+	return s.tree(key, records), nil
 }
 
-func (s *Store) lock(key v1.Hash) (unlock func(), err error) {
-	f, err := os.OpenFile(s.file(key, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+// write writes both files under their temporary names.
+func (s *Store) write(key v1.Hash, fill func(w *Writer) error) (records []record, err error) {
+	f, err := os.Create(s.file(key, packSuffix+tmpSuffix))
 	if err != nil {
-		return nil, diskError(err)
+		return nil, fmt.Errorf("make pack: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock pack: %w", err), f.Close())
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := newWriter(f)
+	if err := fill(w); err != nil {
+		return nil, err
 	}
-	return func() { _ = f.Close() }, nil // closing unlocks
+	if records, err = w.finish(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(s.file(key, indexSuffix+tmpSuffix), encode(records, w.offset), 0o644); err != nil {
+		return nil, fmt.Errorf("make pack: %w", err)
+	}
+	return records, nil
 }
 
 func diskError(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return builder.Errorf(builder.Input, "free some space, or name another folder with --cache-dir", "%w", err)
 	}
 	return err

@@ -1,209 +1,162 @@
 package pack
 
 import (
-	"archive/tar"
-	"context"
+	"bufio"
 	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
+	"hash"
 	"io"
-	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
-// Writer takes the entries of a pack that is being made.
+// Writer takes the entries of a pack that is being made. It is used by one goroutine.
 type Writer struct {
-	body    *os.File
-	offset  int64
+	body    *bufio.Writer
+	sum     hash.Hash
+	buf     []byte
+	offset  int64 // bytes written to body
+	limits  Limits
+	entries int // of all kinds, see Limits.MaxEntries
+	names   int64
 	records []record
 	byPath  map[string]int
 }
 
-// Limits bound what an archive may become; zero values mean the defaults.
-type Limits struct {
-	MaxSize    int64 // bytes of all files, default 64 GiB
-	MaxEntries int   // default 2,000,000
+func newWriter(body io.Writer) *Writer {
+	return &Writer{
+		body: bufio.NewWriterSize(body, 1<<20), sum: sha256.New(), buf: make([]byte, 128<<10),
+		limits: Limits{}.orDefault(), byPath: map[string]int{},
+	}
 }
 
-// TarOptions say how to read a tar stream.
-type TarOptions struct {
-	StripComponents int
-	Limits          Limits
-	// KeepAbsoluteLinks takes symlinks with absolute targets, which are refused otherwise.
-	KeepAbsoluteLinks bool
-	// OnEntry may leave an entry out.
-	OnEntry func(h *tar.Header) (skip bool, err error)
-}
-
-const hostile = "the archive is damaged or hostile: make it anew"
-
-// Add stores an entry and its content. The path is checked and the mode normalised; of two entries with one path the
-// later wins, as in tar.
+// Add stores an entry and, if it is Regular, the content. The path must be one that [builder.Entry.Path] may have, and
+// lie in what is a folder or not there; folders above it are added. Permissions are normalised to 0755 for folders and
+// executable files, and 0644; the owner is kept. Of two entries with one path the later wins, as in tar.
 func (w *Writer) Add(e builder.Entry, body io.Reader) error {
 	if err := checkPath(e.Path); err != nil {
 		return err
 	}
-	r := record{Path: e.Path, Link: e.Link, Type: e.Type, Mode: mode(e), UID: e.UID, GID: e.GID}
-	if e.Type == builder.Regular {
-		sum := sha256.New()
-		n, err := io.Copy(io.MultiWriter(w.body, sum), body)
-		if err != nil {
-			return fmt.Errorf("unpack %s: %w", e.Path, err)
-		}
-		r.Size, r.Offset, r.SHA256 = n, w.offset, hex.EncodeToString(sum.Sum(nil))
-		w.offset += n
+	if err := w.count(e.Path); err != nil {
+		return err
 	}
-	if i, ok := w.byPath[e.Path]; ok {
+	r := record{path: e.Path, kind: e.Type, mode: mode(e), uid: e.UID, gid: e.GID}
+	switch e.Type {
+	case builder.Dir:
+	case builder.Regular:
+		if err := w.store(&r, body); err != nil {
+			return err
+		}
+	case builder.Symlink:
+		if err := checkLink(e.Path, e.Link, true); err != nil {
+			return err
+		}
+		r.link = e.Link
+	default:
+		return fmt.Errorf("add %q to pack: type %d is not stored", e.Path, e.Type)
+	}
+	return w.put(r)
+}
+
+// count takes note of an entry and fails if it is one too many.
+func (w *Writer) count(name string) error {
+	if w.entries++; w.entries > w.limits.MaxEntries {
+		return refused(name, limitHint, "the archive has more than %d entries", w.limits.MaxEntries)
+	}
+	return nil
+}
+
+// store appends a file's content to the pack.
+func (w *Writer) store(r *record, body io.Reader) error {
+	w.sum.Reset()
+	left := w.limits.MaxSize - w.offset
+	n, err := io.CopyBuffer(io.MultiWriter(w.body, w.sum), struct{ io.Reader }{io.LimitReader(body, left+1)}, w.buf)
+	r.size, r.offset = n, w.offset
+	w.offset += n
+	if err != nil {
+		return fmt.Errorf("entry %.80q: %w", r.path, err)
+	}
+	if n > left {
+		return w.tooLarge(r.path)
+	}
+	w.sum.Sum(r.sum[:0])
+	return nil
+}
+
+func (w *Writer) tooLarge(name string) error {
+	return refused(name, limitHint, "the archive's files have more than %d bytes", w.limits.MaxSize)
+}
+
+// put enters a record, and the folders above it.
+func (w *Writer) put(r record) error {
+	if err := w.parents(r.path); err != nil {
+		return err
+	}
+	if w.names += int64(len(r.path) + len(r.link)); w.names > maxNames {
+		return refused(r.path, limitHint, "the names in the archive have more than %d bytes", int64(maxNames))
+	}
+	if i, ok := w.byPath[r.path]; ok {
 		w.records[i] = r
 		return nil
 	}
-	w.byPath[e.Path] = len(w.records)
+	w.byPath[r.path] = len(w.records)
 	w.records = append(w.records, r)
 	return nil
+}
+
+// parents adds the folders above name that are not there. One that is there is a folder in a folder, or check finds out.
+func (w *Writer) parents(name string) error {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if i, ok := w.byPath[dir]; ok {
+			return w.isFolder(i, name)
+		}
+		if err := w.count(name); err != nil {
+			return err
+		}
+		w.byPath[dir] = len(w.records)
+		w.records = append(w.records, record{path: dir, kind: builder.Dir, mode: builder.ModeDir})
+	}
+	return nil
+}
+
+func (w *Writer) isFolder(i int, name string) error {
+	switch dir := &w.records[i]; dir.kind {
+	case builder.Dir:
+		return nil
+	case builder.Symlink:
+		return refused(name, hostile, "it lies behind %.80q, which is a symlink", dir.path)
+	default:
+		return refused(name, hostile, "it lies in %.80q, which is not a folder", dir.path)
+	}
+}
+
+// finish returns the records in the order of their paths. A folder with something in it must not have been replaced.
+func (w *Writer) finish() ([]record, error) {
+	for i := range w.records {
+		if dir := path.Dir(w.records[i].path); dir != "." {
+			if err := w.isFolder(w.byPath[dir], w.records[i].path); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(w.records, func(a, b record) int { return strings.Compare(a.path, b.path) })
+	if err := w.body.Flush(); err != nil {
+		return nil, fmt.Errorf("write pack: %w", err)
+	}
+	return w.records, nil
 }
 
 func mode(e builder.Entry) uint32 {
 	switch {
 	case e.Type == builder.Symlink:
 		return builder.ModeSymlink
-	case e.Type == builder.Dir && e.Mode&0o1000 != 0:
-		return 0o1777
 	case e.Type == builder.Dir:
 		return builder.ModeDir
 	case e.Mode&0o111 != 0:
 		return builder.ModeExecutable
 	}
 	return builder.ModeFile
-}
-
-func checkPath(p string) error {
-	clean := p != "" && p == path.Clean(p) && p != "." && p != ".." && !path.IsAbs(p) && !strings.HasPrefix(p, "../")
-	if !clean || len(p) > 4096 || strings.ContainsRune(p, 0) {
-		return builder.Errorf(builder.Input, hostile, "entry %.80q: not a clean path inside the archive", p)
-	}
-	return nil
-}
-
-// AddTar adds a tar stream's entries. Device nodes, FIFOs, names and links that lead out of the archive, and more
-// than the limits allow are Input errors that name the entry.
-func (w *Writer) AddTar(ctx context.Context, r io.Reader, o TarOptions) error {
-	if o.Limits.MaxSize == 0 {
-		o.Limits.MaxSize = 64 << 30
-	}
-	if o.Limits.MaxEntries == 0 {
-		o.Limits.MaxEntries = 2_000_000
-	}
-	tr := tar.NewReader(r)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return builder.Errorf(builder.Input, hostile, "read archive: %w", err)
-		}
-		if err := w.addHeader(h, tr, o); err != nil {
-			return err
-		}
-	}
-}
-
-func (w *Writer) addHeader(h *tar.Header, body io.Reader, o TarOptions) error {
-	name, ok := stripped(h.Name, o.StripComponents)
-	if !ok {
-		return nil
-	}
-	if o.OnEntry != nil {
-		if skip, err := o.OnEntry(h); skip || err != nil {
-			return err
-		}
-	}
-	if len(w.records) >= o.Limits.MaxEntries || h.Size > o.Limits.MaxSize-w.offset {
-		return builder.Errorf(builder.Input, "raise the limit if the archive is meant to be so large",
-			"entry %.80q: the archive holds more than %d bytes or %d entries", h.Name, o.Limits.MaxSize, o.Limits.MaxEntries)
-	}
-	e := builder.Entry{Path: name, Mode: uint32(h.Mode & 0o7777), UID: 0, GID: 0}
-	switch h.Typeflag {
-	case tar.TypeDir:
-		e.Type = builder.Dir
-	case tar.TypeReg, tar.TypeGNUSparse:
-		e.Type = builder.Regular
-	case tar.TypeSymlink:
-		e.Type, e.Link = builder.Symlink, h.Linkname
-		if path.IsAbs(e.Link) && !o.KeepAbsoluteLinks || climbs(e) {
-			return builder.Errorf(builder.Input, hostile, "entry %.80q: symlink to %.80q leads out of the archive", h.Name, h.Linkname)
-		}
-	case tar.TypeLink:
-		target, _ := stripped(h.Linkname, o.StripComponents)
-		return w.addHardlink(e, target)
-	case tar.TypeXGlobalHeader:
-		return nil
-	default:
-		return builder.Errorf(builder.Input, "images hold files, folders and links only", "entry %.80q: type %q is a device, FIFO or unknown", h.Name, h.Typeflag)
-	}
-	return w.Add(e, body)
-}
-
-func (w *Writer) addHardlink(e builder.Entry, target string) error {
-	i, ok := w.byPath[target]
-	if !ok || w.records[i].Type != builder.Regular {
-		return builder.Errorf(builder.Input, hostile, "entry %.80q: hard link to %.80q, which is not a file before it", e.Path, target)
-	}
-	if err := checkPath(e.Path); err != nil {
-		return err
-	}
-	// Stored as a further record of the same bytes: which name is first is tar's order, not the tree's.
-	r := w.records[i]
-	r.Path = e.Path
-	if at, ok := w.byPath[e.Path]; ok {
-		w.records[at] = r
-		return nil
-	}
-	w.byPath[e.Path] = len(w.records)
-	w.records = append(w.records, r)
-	return nil
-}
-
-func stripped(name string, n int) (string, bool) {
-	name = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
-	for range n {
-		_, rest, ok := strings.Cut(name, "/")
-		if !ok {
-			return "", false
-		}
-		name = rest
-	}
-	return name, name != "" && name != "."
-}
-
-func climbs(e builder.Entry) bool {
-	if path.IsAbs(e.Link) {
-		return false
-	}
-	target := path.Join(path.Dir(e.Path), e.Link)
-	return target == ".." || strings.HasPrefix(target, "../")
-}
-
-// check holds what spans entries: nothing lies in what is not a folder. Folders that the archive does not list are added.
-func (w *Writer) check() error {
-	for i := 0; i < len(w.records); i++ {
-		for dir := path.Dir(w.records[i].Path); dir != "."; dir = path.Dir(dir) {
-			at, ok := w.byPath[dir]
-			if ok && w.records[at].Type != builder.Dir {
-				return builder.Errorf(builder.Input, hostile, "entry %.80q lies in %.80q, which is not a folder", w.records[i].Path, dir)
-			}
-			if !ok {
-				w.byPath[dir] = len(w.records)
-				w.records = append(w.records, record{Path: dir, Type: builder.Dir, Mode: builder.ModeDir})
-			}
-		}
-	}
-	return nil
 }

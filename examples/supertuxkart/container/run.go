@@ -118,8 +118,9 @@ func (s *Server) find(text string) (string, error) {
 // Stop sends SIGTERM as kubelet would, waits for the end, and removes the container. It returns an error if the
 // server did not exit cleanly within the grace period and had to be killed.
 func (s *Server) Stop(ctx context.Context, grace time.Duration) error {
-	defer func() { _ = exec.CommandContext(ctx, "runc", "--root", s.state, "delete", "--force", s.id).Run() }()
-	if err := exec.CommandContext(ctx, "runc", "--root", s.state, "kill", s.id, "TERM").Run(); err != nil {
+	// runc run deletes the container itself unless it was killed: then this does, or there is nothing left to delete.
+	defer func() { _ = s.runc(ctx, "delete", "--force", s.id) }() // see above
+	if err := s.runc(ctx, "kill", s.id, "TERM"); err != nil {
 		select {
 		case <-s.exited: // it ended by itself: the exit code decides
 		default:
@@ -130,8 +131,12 @@ func (s *Server) Stop(ctx context.Context, grace time.Duration) error {
 	case <-s.exited:
 		return s.err
 	case <-time.After(grace):
-		_ = exec.CommandContext(ctx, "runc", "--root", s.state, "kill", s.id, "KILL").Run()
+		_ = s.runc(ctx, "kill", s.id, "KILL") // a failure means that it is gone
 		<-s.exited
 		return fmt.Errorf("server ignored SIGTERM for %s", grace)
 	}
+}
+
+func (s *Server) runc(ctx context.Context, args ...string) error {
+	return exec.CommandContext(ctx, "runc", append([]string{"--root", s.state}, args...)...).Run()
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
+	"github.com/pitcrew-dev/pitcrew/builder/source/apt"
+	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
+	"github.com/pitcrew-dev/pitcrew/builder/source/files"
+	"github.com/pitcrew-dev/pitcrew/builder/source/image"
+	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
+	"github.com/pitcrew-dev/pitcrew/internal/fetch"
+)
+
+// platformSource is a source whose paths and references may depend on the platform.
+type platformSource struct {
+	*wiring
+	at   string
+	spec *pipeline.Source
+}
+
+// Resolve implements [builder.Source].
+func (p platformSource) Resolve(ctx context.Context, platform v1.Platform) (builder.Resolved, error) {
+	s, err := p.adapter(p.spec.For(platform))
+	if err != nil {
+		return nil, err
+	}
+	return s.Resolve(ctx, platform)
+}
+
+// describe says which source of the pipeline a message is about.
+func describe(s *pipeline.Source) string {
+	switch {
+	case s.Dir != nil:
+		return "dir " + s.Dir.Path
+	case s.Apt != nil:
+		return "apt " + strings.Join(s.Apt.Packages, " ")
+	case s.Image != nil:
+		return "image " + s.Image.Ref
+	case s.Archive != nil:
+		return "archive"
+	default:
+		return "files"
+	}
+}
+
+// adapter makes the source that the pipeline describes.
+func (p platformSource) adapter(s *pipeline.Source) (builder.Source, error) {
+	switch {
+	case s.Dir != nil:
+		root := p.beside(s.Dir.Path)
+		return dir.New(root, dir.Options{Memo: p.memo(root), AbsoluteLinks: s.Dir.AbsoluteLinks, Exclude: s.Exclude, Hash: hashFiles}), nil
+	case s.Files != nil:
+		list, err := fileList(s.Files)
+		return files.New(p.folder(), files.Options{Files: list, Hash: hashFiles}), err
+	case s.Apt != nil:
+		return p.apt(s.Apt)
+	case s.Image != nil:
+		store, err := p.store()
+		return image.New(image.Options{Ref: s.Image.Ref, Store: store, Open: p.openPinned}), err
+	default:
+		return nil, builder.Errorf(builder.Config, "unpack it and use dir", "%s: archive sources are not supported by this version", p.at)
+	}
+}
+
+func (w *wiring) folder() string { return filepath.Dir(w.flags.file) }
+
+// beside is a path that the pipeline gives, seen from here.
+func (w *wiring) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(w.folder(), path)
+}
+
+func (w *wiring) store() (*pack.Store, error) {
+	return pack.Open(filepath.Join(w.options.cacheDir, "packs"))
+}
+
+// openPinned opens an image at the digest that the lock has for its name.
+func (w *wiring) openPinned(_ context.Context, ref string) (builder.Reader, string, error) {
+	r, reference, err := w.options.open(ref)
+	if pin, ok := w.pins[ref]; ok && !w.flags.update {
+		reference = pin.String()
+	}
+	return r, reference, err
+}
+
+func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {
+	store, err := w.store()
+	if err != nil {
+		return nil, err
+	}
+	o := apt.Options{
+		Packages: a.Packages, Dependencies: apt.Dependencies(a.Dependencies), Recommends: a.Recommends, Exclude: a.Exclude,
+		UsrMerge: *a.UsrMerge, CacheDir: filepath.Join(w.options.cacheDir, "apt"), Store: store, Fetch: &fetch.Client{}, Log: w.log,
+	}
+	for _, m := range a.Mirrors {
+		mirror := apt.Mirror{URI: m.URI, Suites: m.Suites, Components: m.Components}
+		if m.SignedBy != "" {
+			if mirror.SignedBy, err = filepath.Abs(w.beside(m.SignedBy)); err != nil {
+				return nil, err
+			}
+		}
+		o.Mirrors = append(o.Mirrors, mirror)
+	}
+	return apt.New(o), nil
+}
+
+func hashFiles(ctx context.Context, seq iter.Seq[*builder.Entry]) error {
+	return layer.Hash(ctx, seq, runtime.GOMAXPROCS(0))
+}
+
+func fileList(in []pipeline.File) ([]files.File, error) {
+	var out []files.File
+	for _, f := range in {
+		e := files.File{Path: f.Path, From: f.From, Link: f.Link, Dir: f.Dir}
+		if f.Content != nil {
+			e.Content = []byte(*f.Content)
+		}
+		if f.Mode != "" {
+			mode, err := strconv.ParseUint(f.Mode, 8, 12)
+			if err != nil {
+				return nil, builder.Errorf(builder.Config, "", "mode of %s: %w", f.Path, err)
+			}
+			e.Mode = uint32(mode)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	failed = 1
+	misuse = 2
+)
+
+type hinter interface {
+	error
+	HintText() string
+}
+
+type exitCoder interface {
+	error
+	ExitCode() int
+}
+
+// usageError is a fault of the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Args makes an argument check's error one of the command line, for commands that call the check themselves.
+func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+// exitCode is what the error says, unless it is a child process's status: that is not ours.
+func exitCode(err error) int {
+	if c, ok := errors.AsType[exitCoder](err); ok {
+		if _, child := c.(*exec.ExitError); !child && c.ExitCode() > 0 {
+			return c.ExitCode()
+		}
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return misuse
+	}
+	return failed
+}
+
+func printError(w io.Writer, name string, err error) {
+	fmt.Fprintf(w, "%s: error: %s\n", name, harmless(err.Error()))
+	if h, ok := errors.AsType[hinter](err); ok && h.HintText() != "" {
+		fmt.Fprintf(w, "%s: hint: %s\n", name, harmless(h.HintText()))
+	}
+}
+
+// harmless replaces what a terminal might obey: errors quote names from archives and answers from registries.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Writes the generated files anew. With --check it says which of them were out of date, and fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fingerprint() {
+  git ls-files -z --cached --others --exclude-standard -- docs/schema ':(glob)**/*.golden' |
+    xargs -0 --no-run-if-empty sha256sum 2>/dev/null | sort
+}
+
+before=$(fingerprint)
+go generate ./...
+go test -count=1 ./builder/pipeline -update >&2
+if [ "${1:-}" = --check ]; then
+  changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
+  if [ -n "$changed" ]; then
+    printf 'were out of date; look at the difference and keep it:\n%s\n' "$changed" >&2
+    exit 1
+  fi
+fi
