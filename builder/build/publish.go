@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -72,17 +73,21 @@ func (r *run) pushLayer(ctx context.Context, l *layer.Layer, repoName string) er
 	if err != nil {
 		return err
 	}
-	var blob builder.Blob = l
-	if r.Progress != nil {
-		blob = &watched{Blob: l, start: r.Progress, name: l.Entries()[len(l.Entries())-1].Path}
-	}
-	put, err := repo.PutBlob(ctx, blob)
+	put, err := repo.PutBlob(ctx, r.watch(l))
 	if err != nil {
 		return err
 	}
 	r.sums.add(put)
 	r.Log.Debug("layer", "repository", repoName, "digest", put.Descriptor.Digest.String(), "bytes", put.Descriptor.Size, "transfer", put.Transfer.String())
 	return nil
+}
+
+// watch reports how the packing of a layer goes on, if somebody wants to know.
+func (r *run) watch(l *layer.Layer) builder.Blob {
+	if r.Progress == nil {
+		return l
+	}
+	return &watched{Blob: l, start: r.Progress, name: l.Entries()[len(l.Entries())-1].Path}
 }
 
 // remember stores what was learnt about layers on this machine, for the next build.
@@ -130,13 +135,26 @@ func (r *run) pushPhases(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		tag := compose.PhaseTag(phase, compose.PhaseDigest(inputsOf(r.units, phase)))
-		if err := r.publish(ctx, repo, index, []string{tag}); err != nil {
-			return nil, fmt.Errorf("publish %s:%s: %w", repo.Name(), tag, err)
+		tags := phaseTags(phase, inputsOf(r.units, phase))
+		if err := r.publish(ctx, repo, index, tags); err != nil {
+			return nil, fmt.Errorf("publish %s:%s: %w", repo.Name(), tags[0], err)
 		}
 		refs = append(refs, repo.Name()+"@"+index.Descriptor.Digest.String())
 	}
 	return refs, nil
+}
+
+// phaseTags are the names under which a phase's image is found again: by the input of all its platforms, and by that of
+// each, for whoever composes some of them.
+func phaseTags(phase builder.Phase, inputs map[string]v1.Hash) []string {
+	tags := []string{compose.PhaseTag(phase, compose.PhaseDigest(inputs))}
+	if len(inputs) == 1 {
+		return tags
+	}
+	for _, platform := range slices.Sorted(maps.Keys(inputs)) {
+		tags = append(tags, compose.PhaseTag(phase, compose.PhaseDigest(map[string]v1.Hash{platform: inputs[platform]})))
+	}
+	return tags
 }
 
 // pushServer composes the server image and publishes it; layers get there by mounting.
@@ -194,7 +212,13 @@ func (r *run) composeServer() (compose.Index, error) {
 		}
 		platforms = append(platforms, cp)
 	}
-	return compose.Build(platforms, r.req.Image)
+	index, err := compose.Build(platforms, r.req.Image)
+	for _, img := range index.Images {
+		if n := len(img.Layers); n > compose.WarnLayers {
+			r.Log.Warn("the image has many layers; engines stop at 120", "platform", img.Platform.String(), "layers", n)
+		}
+	}
+	return index, err
 }
 
 // publish sends configs, then manifests, then the index, then moves the tags.

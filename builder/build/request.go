@@ -16,6 +16,9 @@ import (
 type Request struct {
 	Phases    []Phase
 	Platforms []v1.Platform
+	// AllPlatforms are those of the pipeline, of which Platforms may be a part. The assets' own image is always for all of
+	// them: it costs nothing, and whoever composes another platform finds it.
+	AllPlatforms []v1.Platform
 	// Repository holds the server image. It is opened by [Builder.Open].
 	Repository string
 	// Tags are moved to the new index when all of it is there. None: the image is found by digest only.
@@ -26,6 +29,8 @@ type Request struct {
 	Lock *lock.Lock
 	// Only restricts the build to these phases' own images: no server image is composed.
 	Only []builder.Phase
+	// ServerOnly leaves out the phases' own images.
+	ServerOnly bool
 }
 
 // Phase is one phase of a request.

@@ -23,6 +23,8 @@ type run struct {
 	units []*unit
 	pins  []builder.Pin
 	sums  transfers
+	// fetched is how many bytes sources had to get from elsewhere.
+	fetched int64
 }
 
 // Build makes what the request asks for and publishes it: blobs first, then configs, manifests and indexes, tags
@@ -39,12 +41,14 @@ func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
 	if err := r.pushLayers(ctx); err != nil {
 		return nil, err
 	}
-	refs, err := r.pushPhases(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(req.Only) > 0 {
-		return r.result(nil, refs[len(refs)-1])
+	if !req.ServerOnly {
+		refs, err := r.pushPhases(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(req.Only) > 0 {
+			return r.result(nil, refs[len(refs)-1])
+		}
 	}
 	return r.pushServer(ctx)
 }
@@ -144,11 +148,19 @@ func storedBytes(index compose.Index) int64 {
 
 func (r *run) result(index *compose.Index, ref string) (*Result, error) {
 	res := &Result{
-		Ref: ref, Index: index, Phases: []PhaseResult{},
+		Ref: ref, Index: index,
 		PushedBytes: r.sums.pushed, MountedBytes: r.sums.mounted, ReusedBytes: r.sums.reused,
 	}
 	_, digest, _ := cutLast(ref, "@")
 	res.Digest = digest
+	res.Phases = r.phaseResults()
+	var err error
+	res.Lock, err = r.newLock()
+	return res, err
+}
+
+func (r *run) phaseResults() []PhaseResult {
+	out := []PhaseResult{}
 	for _, phase := range phasesOf(r.units) {
 		pr := PhaseResult{Name: string(phase), Cached: true, InputDigest: compose.PhaseDigest(inputsOf(r.units, phase)).String()}
 		for _, u := range r.units {
@@ -157,11 +169,9 @@ func (r *run) result(index *compose.Index, ref string) (*Result, error) {
 				pr.Cached = pr.Cached && !u.made
 			}
 		}
-		res.Phases = append(res.Phases, pr)
+		out = append(out, pr)
 	}
-	var err error
-	res.Lock, err = r.newLock()
-	return res, err
+	return out
 }
 
 // newLock is what the next build should know: the assets' layers, if they were part of this build, and the pins.

@@ -40,7 +40,7 @@ func plannedUnits(req Request) []*unit {
 			continue
 		}
 		if p.Name == builder.Assets {
-			out = append(out, &unit{phase: p, platforms: req.Platforms})
+			out = append(out, &unit{phase: p, platforms: req.AllPlatforms})
 			continue
 		}
 		for _, platform := range req.Platforms {
@@ -72,6 +72,7 @@ func (r *run) readTree(ctx context.Context, u *unit) error {
 		}
 		r.pins = append(r.pins, resolved.Pins()...)
 		if pending := resolved.Pending(); pending > 0 {
+			r.fetched += pending
 			r.Log.Info("fetching", "source", s.Origin, "platform", platform.String(), "bytes", pending)
 		}
 		tree, err := resolved.Tree(ctx)

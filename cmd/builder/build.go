@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/build"
@@ -17,6 +20,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
 	"github.com/pitcrew-dev/pitcrew/builder/publish/layout"
+	"github.com/pitcrew-dev/pitcrew/builder/publish/tarball"
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
 )
 
@@ -24,81 +28,146 @@ import (
 type buildFlags struct {
 	file             string
 	registry, layout string
+	tarball          string
 	phases           []string
 	platforms        []string
 	tags             []string
 	lock             string
 	jobs             int
-	update           bool
+	update, frozen   bool
 }
 
 func buildCommand(o *options) *cobra.Command {
 	var f buildFlags
 	cmd := &cobra.Command{
-		Use:   "build -f pipeline.yaml [--registry HOST/PREFIX | --layout DIR]",
+		Use:   "build -f pipeline.yaml [--registry HOST/PREFIX | --layout DIR | --tarball FILE]",
 		Short: "Build the phases, compose the server image, publish both; prints the image's digest",
 		Long: "Build the phases, compose the server image and publish both. Only what no earlier build made is made.\n\n" +
 			"Exit codes: 0 done, 1 internal, 2 usage or pipeline, 3 input, 4 credentials, 5 registry (try again), 6 policy.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBuild(cmd, o, f) },
 	}
-	flags := cmd.Flags()
+	f.addTo(cmd.Flags())
+	cmd.Flags().StringVar(&f.tarball, "tarball", "", "write a file for docker load and OCI tools instead")
+	cmd.Flags().StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
+	cmd.Flags().BoolVar(&f.frozen, "frozen", false, "fail with exit code 6 instead of writing a lock that changed")
+	return cmd
+}
+
+// addTo adds what build, plan, compose and verify share.
+func (f *buildFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.file, "file", "f", "pipeline.yaml", "the pipeline")
 	flags.StringVar(&f.registry, "registry", "", "registry and prefix that the pipeline's repositories are below")
-	flags.StringVar(&f.layout, "layout", "", "write an OCI image layout to this folder instead (default without --registry: NAME.oci)")
-	flags.StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
-	flags.StringArrayVar(&f.platforms, "platform", nil, "build only for this platform (may be repeated)")
+	flags.StringVar(&f.layout, "layout", "", "an OCI image layout in this folder instead (default without --registry: NAME.oci)")
+	flags.StringArrayVar(&f.platforms, "platform", nil, "only this platform (may be repeated)")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag instead of the pipeline's (may be repeated)")
 	flags.StringVar(&f.lock, "lock", "", "lock file instead of the pipeline's")
 	flags.BoolVar(&f.update, "update", false, "ask again what the tags of image sources stand for, instead of the lock")
 	flags.IntVar(&f.jobs, "jobs", max(2, runtime.GOMAXPROCS(0)), "layers packed and sent at the same time")
-	return cmd
 }
 
 func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {
+	j, err := prepare(cmd, o, f)
+	if err != nil {
+		return err
+	}
+	res, err := j.builder.Build(cmd.Context(), j.request)
+	j.remember()
+	if err != nil {
+		return err
+	}
+	if err := j.finish(cmd.Context()); err != nil {
+		return err
+	}
+	if err := j.keepLock(res.Lock); err != nil {
+		return err
+	}
+	return j.printResult(cmd.OutOrStdout(), res)
+}
+
+// job is one command's builder and request.
+type job struct {
+	*wiring
+	builder  *build.Builder
+	request  build.Request
+	lockFile string
+	layers   *memo.Layers
+	// finish completes what is written in one piece at the end.
+	finish func(context.Context) error
+}
+
+func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	log := cli.Log(cmd.Context())
 	var err error
 	if o.cacheDir, err = filepath.Abs(o.cacheDir); err != nil {
-		return err
+		return nil, err
 	}
 	p, err := readPipeline(f.file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	lockFile := filepath.Join(filepath.Dir(f.file), p.Lock)
+	j := &job{wiring: &wiring{options: o, flags: f, pipeline: p, log: log}, lockFile: filepath.Join(filepath.Dir(f.file), p.Lock)}
 	if f.lock != "" {
-		lockFile = f.lock
+		j.lockFile = f.lock
 	}
-	prev, err := readLock(lockFile)
+	prev, err := readLock(j.lockFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	layers, warn := memo.OpenLayers(o.cacheDir)
 	if warn != nil {
 		log.Warn("layer memory not used", "err", warn)
 	}
-	w := &wiring{options: o, flags: f, pipeline: p, log: log}
-	req, err := w.request(prev)
+	j.layers = layers
+	if j.request, err = j.wiring.request(prev); err != nil {
+		return nil, err
+	}
+	open, err := j.opener()
 	if err != nil {
+		return nil, err
+	}
+	j.builder = &build.Builder{
+		Open: open, Layers: layers, Jobs: f.jobs, Workers: runtime.GOMAXPROCS(0), Log: log, Progress: o.progress(),
+	}
+	return j, nil
+}
+
+// remember keeps what was learnt, also of a build that failed.
+func (j *job) remember() {
+	if err := j.saveMemos(j.layers); err != nil {
+		j.log.Warn("what was learnt is not kept", "err", err)
+	}
+}
+
+func (j *job) keepLock(l *lock.Lock) error {
+	changed, err := lockChanged(j.lockFile, l)
+	if err != nil || !changed {
 		return err
 	}
-	open, err := w.opener()
-	if err != nil {
-		return err
+	if j.flags.frozen {
+		return builder.Errorf(builder.Policy, "run the build without --frozen and commit the file", "%s would change", j.lockFile)
 	}
-	b := &build.Builder{Open: open, Layers: layers, Jobs: f.jobs, Workers: runtime.GOMAXPROCS(0), Log: log}
-	res, err := b.Build(cmd.Context(), req)
-	if serr := w.saveMemos(layers); serr != nil {
-		log.Warn("what was learnt is not kept", "err", serr)
+	return writeLock(j.lockFile, l)
+}
+
+func lockChanged(file string, l *lock.Lock) (bool, error) {
+	if l == nil {
+		return false, nil
 	}
-	if err != nil {
-		return err
+	var want bytes.Buffer
+	if _, err := l.WriteTo(&want); err != nil {
+		return false, err
 	}
-	if err := writeLock(lockFile, res.Lock); err != nil {
-		return err
+	have, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
 	}
-	log.Info("built", "ref", res.Ref, "pushed", res.PushedBytes, "mounted", res.MountedBytes, "reused", res.ReusedBytes)
-	return o.print(cmd.OutOrStdout(), res, func(w io.Writer) error {
+	return !bytes.Equal(have, want.Bytes()), err
+}
+
+func (j *job) printResult(w io.Writer, res *build.Result) error {
+	j.log.Info("built", "ref", res.Ref, "pushed", res.PushedBytes, "mounted", res.MountedBytes, "reused", res.ReusedBytes)
+	return j.options.print(w, res, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, res.Ref)
 		return err
 	})
@@ -148,17 +217,33 @@ func writeLock(file string, l *lock.Lock) (err error) {
 }
 
 // opener gives the repositories that the build publishes to.
-func (w *wiring) opener() (func(string) (builder.Repository, error), error) {
-	if w.flags.registry != "" && w.flags.layout != "" {
-		return nil, builder.Errorf(builder.Config, "", "--registry and --layout exclude each other")
+func (j *job) opener() (func(string) (builder.Repository, error), error) {
+	f := j.flags
+	named := 0
+	for _, target := range []string{f.registry, f.layout, f.tarball} {
+		if target != "" {
+			named++
+		}
 	}
-	if w.flags.registry != "" {
-		client := w.options.client()
+	if named > 1 {
+		return nil, builder.Errorf(builder.Config, "", "--registry, --layout and --tarball exclude each other")
+	}
+	if f.tarball != "" && len(f.phases) > 0 {
+		return nil, builder.Errorf(builder.Config, "use --layout for phase images", "--tarball holds a server image, not a phase's")
+	}
+	j.finish = func(context.Context) error { return nil }
+	switch {
+	case f.registry != "":
+		client := j.options.client()
 		return func(name string) (builder.Repository, error) { return client.Repository(name) }, nil
+	case f.tarball != "":
+		t := tarball.New(f.tarball, j.request.Repository)
+		j.finish, j.request.ServerOnly = t.Write, true
+		return func(string) (builder.Repository, error) { return t, nil }, nil
 	}
-	dir := w.flags.layout
+	dir := f.layout
 	if dir == "" {
-		dir = w.pipeline.Metadata.Name + ".oci"
+		dir = j.pipeline.Metadata.Name + ".oci"
 	}
 	l, err := layout.Open(dir)
 	if err != nil {

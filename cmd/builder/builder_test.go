@@ -84,11 +84,16 @@ func builderRun(t *testing.T, into any, args ...string) (code int, stderr string
 	var out, errs bytes.Buffer
 	code = run(t.Context(), append(args, "--output", "json"), func(string) string { return "" }, &out, &errs)
 	if code == 0 && into != nil {
-		if err := json.Unmarshal(out.Bytes(), into); err != nil {
-			t.Fatalf("standard output is not one JSON document: %v\n%s", err, out.String())
-		}
+		decode(t, out.String(), into)
 	}
 	return code, errs.String()
+}
+
+func decode(t *testing.T, document string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(document), into); err != nil {
+		t.Fatalf("standard output is not one JSON document: %v\n%s", err, document)
+	}
 }
 
 func mustBuild(t *testing.T, dir string, args ...string) build.Result {

@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
+	"github.com/pitcrew-dev/pitcrew/internal/progress"
 )
 
 // version is set by the Makefile.
@@ -19,13 +21,20 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	var o options
+	reporter := progress.New(stderr, isTerminal(stderr))
+	defer reporter.Close()
+	o := options{reporter: reporter}
 	root := &cobra.Command{
 		Use:     "builder",
 		Short:   "Layered multi-platform game server images, assets at the bottom, without a container engine",
 		Version: version,
 	}
 	o.addTo(root.PersistentFlags())
-	root.AddCommand(buildCommand(&o), validateCommand(&o), inspectCommand(&o), diffCommand(&o))
-	return cli.Main(ctx, root, args, getenv, stdout, stderr)
+	root.AddCommand(buildCommand(&o), planCommand(&o), composeCommand(&o), verifyCommand(&o), validateCommand(&o), inspectCommand(&o), diffCommand(&o))
+	return cli.Main(ctx, root, args, getenv, stdout, reporter)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

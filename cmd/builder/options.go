@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/publish/layout"
 	"github.com/pitcrew-dev/pitcrew/builder/publish/registry"
+	"github.com/pitcrew-dev/pitcrew/internal/progress"
 )
 
 // options are the flags that all commands have.
@@ -20,11 +21,20 @@ type options struct {
 	plainHTTP bool
 	output    string
 	cacheDir  string
+	reporter  *progress.Reporter
+}
+
+// progress counts the bytes of layers that are packed.
+func (o *options) progress() func(string, int64) (func(int64), func()) {
+	return func(name string, total int64) (func(int64), func()) {
+		item := o.reporter.Start(name, total)
+		return item.Add, item.Done
+	}
 }
 
 func (o *options) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak http to registries")
-	f.StringVar(&o.output, "output", "text", "what goes to standard output: text or json")
+	f.StringVar(&o.output, "output", "text", "what goes to standard output: text or json (plan: also markdown)")
 	f.StringVar(&o.cacheDir, "cache-dir", defaultCache(), "where digests of files and layers are remembered")
 }
 

@@ -55,6 +55,9 @@ func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
 	if req.Platforms, err = w.platforms(); err != nil {
 		return build.Request{}, err
 	}
+	if req.AllPlatforms, err = parsePlatforms(p.Platforms); err != nil {
+		return build.Request{}, err
+	}
 	for _, np := range p.Each() {
 		phase, err := w.phase(np)
 		if err != nil {

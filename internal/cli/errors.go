@@ -21,6 +21,14 @@ type hinter interface {
 	HintText() string
 }
 
+// Exit ends a command with an exit code that is an answer, not a failure: nothing is printed.
+type Exit int //nolint:errname // an answer
+
+func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// ExitCode is the process's exit code.
+func (e Exit) ExitCode() int { return int(e) }
+
 type exitCoder interface {
 	error
 	ExitCode() int
@@ -55,6 +63,9 @@ func exitCode(err error) int {
 }
 
 func printError(w io.Writer, name string, err error) {
+	if _, answered := errors.AsType[Exit](err); answered {
+		return
+	}
 	fmt.Fprintf(w, "%s: error: %s\n", name, harmless(err.Error()))
 	if h, ok := errors.AsType[hinter](err); ok && h.HintText() != "" {
 		fmt.Fprintf(w, "%s: hint: %s\n", name, harmless(h.HintText()))

@@ -1,0 +1,67 @@
+package verify
+
+import (
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/inspect"
+)
+
+// contract checks what manifests and configs say.
+func (c *checker) contract(img *inspect.Image) {
+	if c.report.Contract != builder.ContractVersion {
+		c.fault("contract version %q is not %s, which this builder knows", c.report.Contract, builder.ContractVersion)
+	}
+	var assets []v1.Hash
+	for i, p := range img.Platforms {
+		c.platform(p)
+		own := assetChain(p)
+		if i == 0 {
+			assets = own
+		} else if !slices.Equal(assets, own) {
+			c.fault("%s has other asset layers or chain IDs than %s", p.Platform, img.Platforms[0].Platform)
+		}
+	}
+}
+
+func (c *checker) platform(p inspect.Platform) {
+	if p.Annotations[builder.AnnotationContract] != builder.ContractVersion {
+		c.fault("%s: the manifest lacks %s", p.Platform, builder.AnnotationContract)
+	}
+	if len(p.Layers) > compose.MaxLayers {
+		c.fault("%s: %d layers, at most %d are allowed", p.Platform, len(p.Layers), compose.MaxLayers)
+	}
+	order := builder.Phases()
+	last := 0
+	for i, l := range p.Layers {
+		at := slices.Index(order, l.Phase)
+		switch {
+		case at < 0:
+			c.fault("%s: layer %d (%s) is of phase %q", p.Platform, i, l.Descriptor.Digest, l.Phase)
+			continue
+		case at < last:
+			c.fault("%s: layer %d of phase %s lies above phase %s", p.Platform, i, l.Phase, order[last])
+		}
+		last = max(last, at)
+		if _, ok := l.Key(); !ok {
+			c.fault("%s: layer %d (%s) has no %s", p.Platform, i, l.Descriptor.Digest, builder.AnnotationLayerKey)
+		}
+		if _, ok := p.Part(l.Phase); !ok {
+			c.fault("%s: the manifest lacks %s%s", p.Platform, builder.AnnotationInputPrefix, l.Phase)
+		}
+	}
+}
+
+// assetChain is what a node knows the asset layers by.
+func assetChain(p inspect.Platform) []v1.Hash {
+	var out []v1.Hash
+	for _, l := range p.Layers {
+		if l.Phase == builder.Assets {
+			out = append(out, l.ChainID)
+		}
+	}
+	return out
+}
