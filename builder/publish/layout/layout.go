@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,7 @@ func Open(dir string) (*Layout, error) {
 		return nil, builder.Errorf(builder.Input, "name another folder with --layout", "open layout: %w", err)
 	}
 	l := &Layout{dir: dir}
+	l.sweep()
 	for name, content := range map[string]string{"oci-layout": marker, "index.json": emptyIndex()} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			continue // what is wrong with it shows when it is read; a layout that is complete may be read-only
@@ -53,6 +55,24 @@ func Open(dir string) (*Layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// tmpPrefix begins the names of unfinished files; the process that writes one comes next.
+const tmpPrefix = ".tmp-"
+
+// sweep removes what processes that were killed left unfinished. What cannot be removed does no harm.
+func (l *Layout) sweep() {
+	files, err := filepath.Glob(filepath.Join(l.dir, tmpPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, f := range files {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(f), tmpPrefix), "-")
+		n, err := strconv.Atoi(pid)
+		if err == nil && n > 0 && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			_ = os.Remove(f) // see above
+		}
+	}
 }
 
 // initialize makes a file unless another process did so meanwhile, whose tags must not be overwritten.
@@ -100,7 +120,7 @@ func (l *Layout) replace(name string, content []byte) error {
 
 // write makes a file through a temporary one; on failure nothing is left. The digest and size are those of what was written.
 func (l *Layout) write(path string, fill func(io.Writer) error) (d v1.Descriptor, err error) {
-	tmp, err := os.CreateTemp(l.dir, ".tmp-*")
+	tmp, err := os.CreateTemp(l.dir, fmt.Sprintf("%s%d-*", tmpPrefix, os.Getpid()))
 	if err != nil {
 		return d, diskError(err)
 	}
