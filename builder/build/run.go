@@ -127,6 +127,9 @@ func (r *run) upToDate(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 	}
+	if err := r.remember(); err != nil {
+		return nil, err
+	}
 	r.Log.Info("nothing to do", "ref", repo.Name()+":"+r.req.Tags[0], "digest", index.Descriptor.Digest.String())
 	r.sums.reused = storedBytes(index)
 	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())

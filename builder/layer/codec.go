@@ -116,7 +116,6 @@ func (c Codec) encoder(w io.Writer) (e encoder, release func(), err error) {
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)),
 			zstd.WithWindowSize(zstdWindow),
 			zstd.WithEncoderConcurrency(1),
-			zstd.WithLowerEncoderMem(true),
 			zstd.WithEncoderCRC(true))
 	}
 	return e, func() { pool.Put(e) }, err

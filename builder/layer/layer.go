@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +29,7 @@ type Layer struct {
 	known  bool
 	desc   v1.Descriptor
 	diffID v1.Hash
+	key    v1.Hash // once it could be computed
 }
 
 // New makes a layer of the entries, which must be sorted by path with every parent directory among them. A zero
@@ -91,25 +92,35 @@ func (l *Layer) SetKnown(d v1.Descriptor, diffID v1.Hash) {
 
 // Key is a digest of all that the layer's bytes depend on. It fails while a file's digest is unknown: see [Hash].
 func (l *Layer) Key() (v1.Hash, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.key != (v1.Hash{}) {
+		return l.key, nil
+	}
 	h := sha256.New()
 	fmt.Fprintf(h, "pitcrew layer 1\n%s\n%d\n", l.codec.ID(), l.epoch.Unix())
+	var line []byte
 	for _, e := range l.entries {
 		if e.Type == builder.Regular && e.SHA256 == (v1.Hash{}) {
 			return v1.Hash{}, fmt.Errorf("the digest of %s is not known yet", e.Path)
 		}
-		writeString(h, e.Path)
-		fmt.Fprintf(h, "%d %o %d %d %d %s\n", e.Type, e.Mode, e.UID, e.GID, e.Size, e.SHA256.Hex)
-		writeString(h, e.Link)
+		line = appendEntry(line[:0], e)
+		h.Write(line)
 	}
-	return sumOf(h), nil
+	l.key = sumOf(h)
+	return l.key, nil
 }
 
-// writeString is unambiguous whatever the string holds.
-func writeString(h hash.Hash, s string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-	h.Write(n[:])
-	io.WriteString(h, s) //nolint:errcheck // a hash does not fail
+// appendEntry is unambiguous whatever path and link hold: their lengths come first.
+func appendEntry(line []byte, e *builder.Entry) []byte {
+	for _, n := range []int64{int64(len(e.Path)), int64(len(e.Link)), int64(e.Type), int64(e.Mode), int64(e.UID), int64(e.GID), e.Size} {
+		line = strconv.AppendInt(line, n, 10)
+		line = append(line, ' ')
+	}
+	line = append(line, e.SHA256.Hex...)
+	line = append(line, ' ')
+	line = append(line, e.Path...)
+	return append(line, e.Link...)
 }
 
 func sumOf(h hash.Hash) v1.Hash {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
@@ -162,28 +163,42 @@ func (p *planner) foldersWithContent() map[string]bool {
 
 // collect builds each layer's sorted entry list with the parents it needs.
 func (p *planner) collect() []Layer {
-	need := map[int]map[string]bool{}
-	for name, id := range p.layerOf {
-		if need[id] == nil {
-			need[id] = map[string]bool{}
-		}
-		for ; name != "." && !need[id][name]; name = path.Dir(name) {
-			need[id][name] = true
-		}
-	}
+	at := make(map[string]*builder.Entry, len(p.tree.Entries)/8)
+	have := map[int]map[string]bool{} // by layer, the folders that are in it
 	for i := range p.tree.Entries {
 		e := &p.tree.Entries[i]
-		for id, names := range need {
-			if names[e.Path] {
-				p.layers[id].Entries = append(p.layers[id].Entries, e)
-			}
+		if e.Type == builder.Dir {
+			at[e.Path] = e
+		}
+		id, ok := p.layerOf[e.Path]
+		if !ok {
+			continue
+		}
+		if have[id] == nil {
+			have[id] = map[string]bool{".": true}
+		}
+		p.layers[id].Entries = append(appendParents(p.layers[id].Entries, e.Path, have[id], at), e)
+		if e.Type == builder.Dir {
+			have[id][e.Path] = true
 		}
 	}
 	var out []Layer
 	for _, id := range slices.Sorted(maps.Keys(p.layers)) {
 		if len(p.layers[id].Entries) > 0 {
+			// Nearly sorted: only a folder such as a may come behind a-b, which sorts between a and a/x.
+			slices.SortFunc(p.layers[id].Entries, func(a, b *builder.Entry) int { return strings.Compare(a.Path, b.Path) })
 			out = append(out, *p.layers[id])
 		}
 	}
 	return out
+}
+
+// appendParents adds the folders above name that a layer does not have yet, in no particular order.
+func appendParents(entries []*builder.Entry, name string, have map[string]bool, at map[string]*builder.Entry) []*builder.Entry {
+	dir := path.Dir(name)
+	if have[dir] {
+		return entries
+	}
+	have[dir] = true
+	return append(appendParents(entries, dir, have, at), at[dir])
 }

@@ -118,6 +118,21 @@ func TestPlanPutsEveryEntryIntoOneLayerWithItsParents(t *testing.T) {
 	}
 }
 
+func TestALayerIsSortedWhereFolderNamesArePrefixes(t *testing.T) {
+	res, err := split.Plan(t.Context(), files(map[string]int64{"a-b": 1, "a/x": 1, "a.c/d/e": 1, "a.c/d-e": 1}), nil, split.Options{Codec: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range res.Layers[0].Entries {
+		got = append(got, e.Path)
+	}
+	want := []string{"a", "a-b", "a.c", "a.c/d", "a.c/d-e", "a.c/d/e", "a/x"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
 func TestPlanKeepsStoredAndCompressedApart(t *testing.T) {
 	res := plan(t, files(game(rand.New(rand.NewPCG(2, 2)))), nil)
 	for _, l := range res.Layers {

@@ -6,10 +6,13 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,7 +111,19 @@ func mustBuild(t *testing.T, dir string, args ...string) build.Result {
 
 func testRegistry(t *testing.T) string {
 	t.Helper()
-	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	return countingRegistry(t, nil)
+}
+
+// countingRegistry notes each request's method and path.
+func countingRegistry(t *testing.T, note func(string)) string {
+	t.Helper()
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if note != nil {
+			note(r.Method + " " + r.URL.Path)
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
 	return strings.TrimPrefix(srv.URL, "http://") + "/games"
 }
@@ -181,6 +196,26 @@ func TestNothingChangedSendsNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingChangedIsOneHEAD(t *testing.T) {
+	var mu sync.Mutex
+	var requests []string
+	reg := countingRegistry(t, func(r string) {
+		mu.Lock()
+		defer mu.Unlock()
+		requests = append(requests, r)
+	})
+	dir := project(t)
+	mustBuild(t, dir, "--registry", reg, "--plain-http")
+	removeAll(t, filepath.Join(dir, ".cache"))
+	mustBuild(t, dir, "--registry", reg, "--plain-http") // fills the memory of layers again
+	requests = nil
+	mustBuild(t, dir, "--registry", reg, "--plain-http")
+	want := []string{"GET /v2/", "HEAD /v2/games/game/manifests/1"} // the first asks how to authenticate
+	if !slices.Equal(requests, want) {
+		t.Errorf("requests = %q, want %q", requests, want)
 	}
 }
 
