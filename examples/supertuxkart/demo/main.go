@@ -1,6 +1,7 @@
-// Command demo builds the real SuperTuxKart images for two architectures with bin/builder into an OCI image layout,
-// prints what each node would pull, and runs what it reads back: the amd64 server directly, the arm64 one under
-// qemu-user. Everything is kept in .cache/demo, so a second run shows what a build costs when nothing changed.
+// Command demo builds the real SuperTuxKart images for two architectures with bin/builder, pushes them to a registry that
+// it serves on loopback from a folder, prints what each node would pull, and runs what it pulls back: the amd64
+// server directly, the arm64 one under qemu-user. Everything is kept in .cache/demo, so a second run shows
+// what a build costs when nothing changed.
 package main
 
 import (
@@ -8,21 +9,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
+	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
 
 // demo says where things are.
@@ -49,8 +53,15 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	host, stop, err := serveRegistry(filepath.Join(d.cacheDir, "registry"))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Fprintf(stdout, "registry: %s (kept in %s)\n\n", host, d.cacheDir)
+
 	start := time.Now()
-	ref, err := d.build(ctx, stderr)
+	ref, err := d.build(ctx, host, stderr)
 	if err != nil {
 		return err
 	}
@@ -67,8 +78,26 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func (d demo) build(ctx context.Context, stderr io.Writer) (ref string, err error) {
-	cmd := exec.CommandContext(ctx, d.builder, "build", "-f", d.pipeline, "--layout", filepath.Join(d.cacheDir, "image.oci"),
+func serveRegistry(dir string) (host string, stop func(), err error) {
+	handler, err := diskregistry.New(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }() // ends with stop
+	return listener.Addr().String(), func() {
+		_ = server.Close() // all that is left to say is that it is closed
+		<-done
+	}, nil
+}
+
+func (d demo) build(ctx context.Context, host string, stderr io.Writer) (ref string, err error) {
+	cmd := exec.CommandContext(ctx, d.builder, "build", "-f", d.pipeline, "--registry", host, "--plain-http",
 		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, "assets.lock"), "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
@@ -100,7 +129,7 @@ type report struct {
 }
 
 func (d demo) printPulls(ctx context.Context, stdout io.Writer, ref string, stderr io.Writer) error {
-	cmd := exec.CommandContext(ctx, d.builder, "inspect", "oci:"+ref, "--output", "json")
+	cmd := exec.CommandContext(ctx, d.builder, "inspect", ref, "--plain-http", "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -138,7 +167,7 @@ func (d demo) printPulls(ctx context.Context, stdout io.Writer, ref string, stde
 
 // prove pulls one platform back, unpacks it and waits until its server listens.
 func prove(ctx context.Context, stdout io.Writer, ref, arch string) (err error) {
-	img, err := pull(ref, arch)
+	img, err := pull(ctx, ref, arch)
 	if err != nil {
 		return err
 	}
@@ -179,28 +208,10 @@ func prove(ctx context.Context, stdout io.Writer, ref, arch string) (err error) 
 	return nil
 }
 
-func pull(ref, arch string) (v1.Image, error) {
-	dir, digest, _ := strings.Cut(ref, "@")
-	hash, err := v1.NewHash(digest)
+func pull(ctx context.Context, ref, arch string) (v1.Image, error) {
+	parsed, err := name.ParseReference(ref, name.Insecure)
 	if err != nil {
 		return nil, err
 	}
-	root, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	index, err := root.ImageIndex(hash)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range manifest.Manifests {
-		if d.Platform != nil && d.Platform.Architecture == arch {
-			return index.Image(d.Digest)
-		}
-	}
-	return nil, fmt.Errorf("the image has no platform linux/%s", arch)
+	return remote.Image(parsed, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
 }
