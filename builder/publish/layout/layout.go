@@ -196,13 +196,42 @@ func (l *Layout) PutBlob(ctx context.Context, blob builder.Blob, _ ...string) (b
 }
 
 // PutManifest implements [builder.Repository].
-func (l *Layout) PutManifest(_ context.Context, mediaType string, raw []byte) (v1.Descriptor, error) {
+func (l *Layout) PutManifest(ctx context.Context, mediaType string, raw []byte) (v1.Descriptor, error) {
+	if err := l.complete(ctx, raw); err != nil {
+		return v1.Descriptor{}, err
+	}
 	d, err := l.write("", func(w io.Writer) error {
 		_, err := w.Write(raw)
 		return err
 	})
 	d.MediaType = types.MediaType(mediaType)
 	return d, err
+}
+
+// complete holds that all that a manifest or index lists is here.
+func (l *Layout) complete(ctx context.Context, raw []byte) error {
+	var m struct {
+		Config    *v1.Descriptor
+		Layers    []v1.Descriptor
+		Manifests []v1.Descriptor
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return builder.Errorf(builder.Input, "", "manifest: %w", err)
+	}
+	needed := slices.Concat(m.Layers, m.Manifests)
+	if m.Config != nil {
+		needed = append(needed, *m.Config)
+	}
+	for _, d := range needed {
+		have, err := l.HasBlob(ctx, d)
+		if err != nil {
+			return err
+		}
+		if !have {
+			return builder.Errorf(builder.Input, "run the build again", "manifest lists %s, which is not in %s", d.Digest, l.dir)
+		}
+	}
+	return nil
 }
 
 // Tag implements [builder.Repository].

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"net/http"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
 // chunks is a writer that sends what is written to it as PATCH requests of bounded size. The body of a PATCH is a
@@ -17,7 +19,8 @@ type chunks struct {
 	skip int64 // bytes that the registry has already
 	// total is the blob's size, or -1. Only a chunk whose end is known can carry a Content-Range, which registries want
 	// of every chunk but a single one; a blob of unknown size goes in one body.
-	total int64
+	total   int64
+	written int64 // by the producer, what was skipped included
 
 	pipe  *io.PipeWriter
 	sent  int64 // of the PATCH in progress, which takes limit bytes
@@ -26,7 +29,11 @@ type chunks struct {
 }
 
 func (c *chunks) Write(p []byte) (int, error) {
-	total := len(p)
+	all := len(p)
+	c.written += int64(all)
+	if c.total >= 0 && c.written > c.total {
+		return 0, c.changed()
+	}
 	if skipped := min(int64(len(p)), c.skip); skipped > 0 {
 		c.skip -= skipped
 		p = p[skipped:]
@@ -48,7 +55,12 @@ func (c *chunks) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	return total, nil
+	return all, nil
+}
+
+// changed is the error for a blob that has another size than it had.
+func (c *chunks) changed() error {
+	return builder.Errorf(builder.Input, changedHint, "blob of %d bytes: %w: now it has %d or more", c.total, builder.ErrChanged, c.written)
 }
 
 // begin starts a PATCH whose body is what is written next.

@@ -100,6 +100,8 @@ func exactSize(blob builder.Blob) int64 {
 	return -1
 }
 
+const changedHint = "let nothing write to the sources while they are built, then run the build again"
+
 // errSessionLost is matched when the registry no longer knows the upload, or disagrees about its offset.
 var errSessionLost = errors.New("the registry lost the upload")
 
@@ -169,6 +171,9 @@ func (s *session) send(ctx context.Context, blob builder.Blob) (v1.Descriptor, e
 	known, _ := blob.Descriptor()
 	c := &chunks{session: s, ctx: ctx, skip: s.offset, total: exactSize(blob)}
 	d, err := blob.WriteTo(ctx, c)
+	if err == nil && c.total >= 0 && c.written != c.total {
+		err = c.changed()
+	}
 	if cerr := c.finish(err); cerr != nil && (err == nil || errors.Is(err, io.ErrClosedPipe)) {
 		err = cerr
 	}
@@ -176,7 +181,7 @@ func (s *session) send(ctx context.Context, blob builder.Blob) (v1.Descriptor, e
 		return v1.Descriptor{}, err
 	}
 	if known.Digest != (v1.Hash{}) && known.Digest != d.Digest {
-		return v1.Descriptor{}, builder.Errorf(builder.Input, "let nothing write to the sources while they are built", "blob %s: %w", known.Digest, builder.ErrChanged)
+		return v1.Descriptor{}, builder.Errorf(builder.Input, changedHint, "blob %s: %w", known.Digest, builder.ErrChanged)
 	}
 	return d, s.close(ctx, d)
 }
