@@ -57,6 +57,9 @@ func (r *run) pushLayers(ctx context.Context) error {
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int { return bySize(a.layer, b.layer) })
+	if err := r.markPresent(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, r.Jobs))
 	for _, j := range jobs {
@@ -66,6 +69,25 @@ func (r *run) pushLayers(ctx context.Context) error {
 		return err
 	}
 	return r.remember()
+}
+
+// markPresent spares the requests for layers that the image which the tag names now references: its registry keeps them.
+func (r *run) markPresent() error {
+	if r.known.previous == nil {
+		return nil
+	}
+	repo, err := r.Open(r.req.Repository)
+	if err != nil {
+		return err
+	}
+	if m, ok := repo.(interface{ MarkPresent(v1.Descriptor) }); ok {
+		for _, p := range r.known.previous.Platforms {
+			for _, l := range p.Layers {
+				m.MarkPresent(l.Descriptor)
+			}
+		}
+	}
+	return nil
 }
 
 func (r *run) pushLayer(ctx context.Context, l *layer.Layer, repoName string) error {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,11 @@ func (r *Repository) PutBlob(ctx context.Context, blob builder.Blob, from ...str
 			}
 		}
 	}
-	d, err := r.upload(ctx, blob)
+	send := r.upload
+	if known && d.Size <= maxWhole {
+		send = r.uploadWhole
+	}
+	d, err := send(ctx, blob)
 	if err != nil {
 		return builder.Put{}, err
 	}
@@ -65,6 +70,9 @@ func (r *Repository) mount(ctx context.Context, digest v1.Hash, from string) (bo
 	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusCreated, nil
 }
+
+// MarkPresent saves asking for a blob that something in the repository is known to reference.
+func (r *Repository) MarkPresent(d v1.Descriptor) { r.setPresent(d.Digest) }
 
 // upload sends the blob, taking up after a cut what the registry has kept.
 func (r *Repository) upload(ctx context.Context, blob builder.Blob) (v1.Descriptor, error) {
@@ -101,6 +109,47 @@ func exactSize(blob builder.Blob) int64 {
 }
 
 const changedHint = "let nothing write to the sources while they are built, then run the build again"
+
+// maxWhole is the size up to which a blob is sent in the request that ends its upload: configs, mostly.
+const maxWhole = 64 << 10
+
+// uploadWhole sends a small blob in one request.
+func (r *Repository) uploadWhole(ctx context.Context, blob builder.Blob) (v1.Descriptor, error) {
+	want, _ := blob.Descriptor()
+	var body bytes.Buffer
+	d, err := blob.WriteTo(ctx, &body)
+	if err != nil {
+		return d, err
+	}
+	if d.Digest != want.Digest {
+		return d, builder.Errorf(builder.Input, changedHint, "blob %s: %w", want.Digest, builder.ErrChanged)
+	}
+	s, err := r.startUpload(ctx)
+	if err != nil {
+		return d, err
+	}
+	location, err := withDigest(s.location, d.Digest)
+	if err != nil {
+		return d, err
+	}
+	header := http.Header{"Content-Type": {"application/octet-stream"}}
+	resp, err := r.do(ctx, http.MethodPut, location, header, body.Bytes(), http.StatusCreated, http.StatusNoContent)
+	if err != nil {
+		return d, err
+	}
+	return d, resp.Body.Close()
+}
+
+func withDigest(location string, digest v1.Hash) (string, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", err
+	}
+	q := u.Query()
+	q.Set("digest", digest.String())
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
 
 // errSessionLost is matched when the registry no longer knows the upload, or disagrees about its offset.
 var errSessionLost = errors.New("the registry lost the upload")
@@ -187,14 +236,11 @@ func (s *session) send(ctx context.Context, blob builder.Blob) (v1.Descriptor, e
 }
 
 func (s *session) close(ctx context.Context, d v1.Descriptor) error {
-	u, err := url.Parse(s.location)
+	location, err := withDigest(s.location, d.Digest)
 	if err != nil {
 		return err
 	}
-	q := u.Query()
-	q.Set("digest", d.Digest.String())
-	u.RawQuery = q.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, location, http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,3 @@
+module github.com/pitcrew-dev/pitcrew/test/bench
+
+go 1.26

@@ -1,0 +1,60 @@
+// Command bench measures bin/builder against BuildKit on the real SuperTuxKart data, both in one run on one machine,
+// pushing to Debian's docker-registry behind a proxy that counts. It writes docs/benchmarks.md and its pictures, and
+// fails if a bar is missed. Run it with `make bench`.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	runs := flag.Int("runs", 3, "how often each scenario is measured; medians are reported")
+	sample := flag.Bool("sample", true, "also measure the AWS sample's Dockerfile pattern, once: it takes minutes")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *runs, *sample); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, runs int, sample bool) error {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	in, err := prepare(ctx, root)
+	if err != nil {
+		return err
+	}
+	var all results
+	for i := range runs {
+		for _, codec := range []string{"none", "zstd"} {
+			fmt.Fprintf(os.Stderr, "run %d of %d: %s\n", i+1, runs, codec)
+			for _, c := range []contender{newBuilder(in, codec), newBuildKit(in, codec)} {
+				if err := all.measure(ctx, in, c, codec); err != nil {
+					return fmt.Errorf("%s with %s: %w", c.name(), codec, err)
+				}
+			}
+		}
+	}
+	if sample {
+		fmt.Fprintln(os.Stderr, "the AWS sample's pattern")
+		if err := all.measure(ctx, in, newSample(in), "gzip"); err != nil {
+			return fmt.Errorf("the AWS sample's pattern: %w", err)
+		}
+	}
+	bars := all.bars()
+	if err := report(in, runs, all, bars); err != nil {
+		return err
+	}
+	return failed(bars)
+}
