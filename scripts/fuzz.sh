@@ -6,6 +6,6 @@ cd "$(dirname "$0")/.."
 go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r package; do
   go test -list '^Fuzz' "$package" | { grep '^Fuzz' || true; } | while read -r target; do
     echo "$package $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${1:-10s}" "$package" </dev/null
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${1:-10s}" -fuzzminimizetime 1s "$package" </dev/null
   done
 done

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -65,9 +66,7 @@ func TestOtherToolsReadTheImages(t *testing.T) {
 
 			want := listing(t, dir, "assets", "game", true)
 			delete(want, "game/source.psd")
-			for path, what := range listing(t, dir, "amd64", ".", true) {
-				want[path] = what
-			}
+			maps.Copy(want, listing(t, dir, "amd64", ".", true))
 			want["etc"], want["etc/game.conf"] = "dir 755", "file 644 port=1"
 			if diff := cmp.Diff(want, listing(t, bundle, "rootfs", ".", false)); diff != "" {
 				t.Errorf("unpacked tree (-want +got):\n%s", diff)

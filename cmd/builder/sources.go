@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
 	"github.com/pitcrew-dev/pitcrew/builder/source/apt"
+	"github.com/pitcrew-dev/pitcrew/builder/source/archive"
 	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
 	"github.com/pitcrew-dev/pitcrew/builder/source/files"
 	"github.com/pitcrew-dev/pitcrew/builder/source/image"
@@ -24,7 +26,6 @@ import (
 // platformSource is a source whose paths and references may depend on the platform.
 type platformSource struct {
 	*wiring
-	at   string
 	spec *pipeline.Source
 }
 
@@ -47,7 +48,7 @@ func describe(s *pipeline.Source) string {
 	case s.Image != nil:
 		return "image " + s.Image.Ref
 	case s.Archive != nil:
-		return "archive"
+		return "archive " + cmp.Or(s.Archive.Path, s.Archive.URL, strings.Join(s.Archive.Parts, " "))
 	default:
 		return "files"
 	}
@@ -68,7 +69,7 @@ func (p platformSource) adapter(s *pipeline.Source) (builder.Source, error) {
 		store, err := p.store()
 		return image.New(image.Options{Ref: s.Image.Ref, Store: store, Open: p.openPinned}), err
 	default:
-		return nil, builder.Errorf(builder.Config, "unpack it and use dir", "%s: archive sources are not supported by this version", p.at)
+		return p.archive(s.Archive)
 	}
 }
 
@@ -93,6 +94,19 @@ func (w *wiring) openPinned(_ context.Context, ref string) (builder.Reader, stri
 		reference = pin.String()
 	}
 	return r, reference, err
+}
+
+func (w *wiring) archive(a *pipeline.Archive) (builder.Source, error) {
+	store, err := w.store()
+	if err != nil {
+		return nil, err
+	}
+	return archive.New(archive.Options{
+		Root: w.folder(), Path: a.Path, Parts: a.Parts, URL: a.URL, SHA256: a.SHA256,
+		Format: archive.Format(a.Format), StripComponents: a.StripComponents,
+		Limits: pack.Limits{MaxSize: int64(w.pipeline.Limits.MaxUnpackedSize), MaxEntries: w.pipeline.Limits.MaxEntries},
+		Store:  store, Memo: w.memo, Hash: hashFiles, CacheDir: w.options.cacheDir, Fetch: &fetch.Client{},
+	}), nil
 }
 
 func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {

@@ -139,7 +139,7 @@ func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
 
 func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
 	out := build.Source{
-		Source: platformSource{w, at, s}, Origin: at + " (" + describe(s) + ")",
+		Source: platformSource{w, s}, Origin: at + " (" + describe(s) + ")",
 		Include: s.Include, Exclude: s.Exclude, Destination: s.Destination,
 	}
 	var err error

@@ -114,6 +114,7 @@ func put(t *testing.T, r builder.Repository, b *Blob) builder.Put {
 }
 
 func streams(t *testing.T, r builder.Repository) {
+	t.Helper()
 	b := &Blob{Body: body("stream")}
 	p := put(t, r, b)
 	if p.Transfer != builder.Pushed || p.Descriptor.Digest != describe(b.Body).Digest || b.Runs() != 1 {
@@ -125,6 +126,7 @@ func streams(t *testing.T, r builder.Repository) {
 }
 
 func reuses(t *testing.T, r builder.Repository) {
+	t.Helper()
 	put(t, r, &Blob{Body: body("reuse"), Known: true})
 	again := &Blob{Body: body("reuse"), Known: true}
 	if p := put(t, r, again); p.Transfer != builder.Reused || again.Runs() != 0 {
@@ -133,6 +135,7 @@ func reuses(t *testing.T, r builder.Repository) {
 }
 
 func changed(t *testing.T, r builder.Repository) {
+	t.Helper()
 	b := &Blob{Body: body("before"), Known: true, Next: body("after")}
 	_, err := r.PutBlob(t.Context(), b)
 	if !errors.Is(err, builder.ErrChanged) || builder.KindOf(err) != builder.Input {
@@ -144,6 +147,7 @@ func changed(t *testing.T, r builder.Repository) {
 }
 
 func failing(t *testing.T, r builder.Repository) {
+	t.Helper()
 	b := &Blob{Body: body("fail"), Fail: builder.Errorf(builder.Input, "", "the source broke")}
 	if _, err := r.PutBlob(t.Context(), b); builder.KindOf(err) != builder.Input || !strings.Contains(err.Error(), "the source broke") {
 		t.Errorf("PutBlob: %v, want the producer's own error", err)
@@ -154,6 +158,7 @@ func failing(t *testing.T, r builder.Repository) {
 }
 
 func cancelled(t *testing.T, r builder.Repository) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.PutBlob(ctx, &Blob{Body: body("cancel")}); !errors.Is(err, context.Canceled) {
@@ -162,6 +167,7 @@ func cancelled(t *testing.T, r builder.Repository) {
 }
 
 func concurrent(t *testing.T, r builder.Repository) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -177,6 +183,7 @@ func concurrent(t *testing.T, r builder.Repository) {
 }
 
 func absent(t *testing.T, r builder.Repository) {
+	t.Helper()
 	ctx := t.Context()
 	d := describe("nowhere")
 	if _, _, err := r.Manifest(ctx, "nowhere"); !errors.Is(err, builder.ErrNotFound) {
@@ -202,6 +209,7 @@ func manifestOf(note string) []byte {
 }
 
 func manifests(t *testing.T, r builder.Repository) {
+	t.Helper()
 	ctx := t.Context()
 	put(t, r, &Blob{Body: emptyConfig, Known: true})
 	for _, note := range []string{"first", "second"} {
@@ -226,6 +234,7 @@ func manifests(t *testing.T, r builder.Repository) {
 }
 
 func dangling(t *testing.T, r builder.Repository) {
+	t.Helper()
 	raw := manifestOf("its config is not there")
 	if d, err := r.PutManifest(t.Context(), string(types.OCIManifestSchema1), raw); err == nil {
 		t.Errorf("PutManifest = %v, want an error: its config is not there", d)

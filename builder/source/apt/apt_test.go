@@ -23,6 +23,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/source/debfile/debfiletest"
 	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
 	"github.com/pitcrew-dev/pitcrew/internal/fetch"
+	"github.com/pitcrew-dev/pitcrew/internal/filelock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -522,7 +523,7 @@ func TestWaitingForAnotherBuildEndsWithTheContext(t *testing.T) {
 	if err != nil || len(locks) != 1 {
 		t.Fatalf("locks are %v, %v", locks, err)
 	}
-	held, err := apt.Lock(t.Context(), locks[0])
+	unlock, err := filelock.Lock(t.Context(), locks[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -531,9 +532,7 @@ func TestWaitingForAnotherBuildEndsWithTheContext(t *testing.T) {
 	if _, err := apt.New(o).Resolve(ctx, arm64); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Resolve = %v while the lock is held, want the context's error", err)
 	}
-	if err := held.Close(); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	resolve(t, o, arm64)
 }
 

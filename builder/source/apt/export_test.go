@@ -1,8 +1,5 @@
 package apt
 
-// Lock takes a state's lock.
-var Lock = lock
-
 // ParseURIs and ParseFailures read apt-get's output.
 var (
 	ParseURIs     = parseURIs

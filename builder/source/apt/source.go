@@ -2,7 +2,6 @@ package apt
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,7 +21,7 @@ func New(options Options) *Source { return &Source{options: options} }
 //
 // A mirror matters if the pipeline lists it. Of the machine's own sources those matter that packages come from, and
 // all if a package is missing; others are logged.
-func (s *Source) Resolve(ctx context.Context, platform v1.Platform) (_ builder.Resolved, err error) {
+func (s *Source) Resolve(ctx context.Context, platform v1.Platform) (builder.Resolved, error) {
 	if err := s.options.validate(); err != nil {
 		return nil, err
 	}
@@ -34,7 +33,7 @@ func (s *Source) Resolve(ctx context.Context, platform v1.Platform) (_ builder.R
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, state.close()) }()
+	defer state.unlock()
 	packages, err := s.packages(ctx, state)
 	if err != nil {
 		return nil, err

@@ -5,19 +5,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pitcrew-dev/pitcrew/internal/filelock"
 )
 
 // state is a private apt state for one architecture and one set of mirrors, locked for its user.
 type state struct {
-	dir  string
-	arch string
-	own  bool // mirrors of the pipeline's own, not the machine's sources
-	lock *os.File
+	dir    string
+	arch   string
+	own    bool // mirrors of the pipeline's own, not the machine's sources
+	unlock func()
 }
 
 // openState waits for the state's lock.
@@ -30,12 +31,12 @@ func openState(ctx context.Context, cacheDir, arch string, mirrors []Mirror) (_ 
 			return nil, fmt.Errorf("make apt state: %w", err)
 		}
 	}
-	if s.lock, err = lock(ctx, s.path("lock")); err != nil {
-		return nil, err
+	if s.unlock, err = filelock.Lock(ctx, s.path("lock")); err != nil {
+		return nil, err //nolint:wrapcheck // names the file
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			s.unlock()
 		}
 	}()
 	for name, content := range map[string][]byte{"mirrors.sources": list, "apt.conf": []byte(aptConf), "preferences": nil} {
@@ -58,8 +59,6 @@ func write(name string, content []byte) error {
 }
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *state) close() error { return s.lock.Close() }
 
 // assume makes apt believe that the packages of a status file are installed.
 func (s *state) assume(status []byte) error { return write(s.path("status"), status) }

@@ -127,7 +127,7 @@ func TestWhatIsNoPackageIsAnInputError(t *testing.T) {
 		"negative size":            {header, "size"},
 		"no control file":          {debfiletest.Archive(version, debfiletest.Member{Name: "control.tar", Content: debfiletest.Tar(nil, nil)}), "no control file"},
 		"data before control":      {debfiletest.Archive(version, debfiletest.Member{Name: "data.tar"}), "control.tar belongs"},
-		"unknown compression":      {debfiletest.Archive(version, debfiletest.Member{Name: "control.tar.lz4"}), `".lz4"`},
+		"unknown compression":      {debfiletest.Archive(version, debfiletest.Member{Name: "control.tar.lz4"}), `"lz4"`},
 		"xz that is none":          {debfiletest.Archive(version, debfiletest.Member{Name: "control.tar.xz", Content: make([]byte, 99)}), "xz stream"},
 		"name that leads upwards":  {debfiletest.Archive(version, control("Package: ../x\nVersion: 1\nArchitecture: all\n")), `"../x"`},
 		"version with a slash":     {debfiletest.Archive(version, control("Package: xx\nVersion: 1/2\nArchitecture: all\n")), `"1/2"`},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/decompress"
 )
 
 // Bounds on what is held in memory of a package or skipped in it.
@@ -90,10 +91,11 @@ func (d *Reader) openTar(stem string) (io.ReadCloser, error) {
 			continue
 		}
 		suffix, ok := strings.CutPrefix(m.name, stem)
-		if !ok {
+		codec, packed := strings.CutPrefix(suffix, ".")
+		if !ok || packed == (codec == "") {
 			return nil, fmt.Errorf("member %q stands where %s belongs", m.name, stem)
 		}
-		r, err := decompress(d.ar, suffix)
+		r, err := decompress.NewReader(decompress.Codec(codec), d.ar)
 		if err != nil {
 			return nil, fmt.Errorf("member %q: %w", m.name, err)
 		}

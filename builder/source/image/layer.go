@@ -2,7 +2,6 @@ package image
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,9 +11,8 @@ import (
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/decompress"
 	"github.com/pitcrew-dev/pitcrew/builder/source/internal/tarpack"
 	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
 )
@@ -22,10 +20,8 @@ import (
 // unpackFormat names the rules by which a layer becomes a tree in the store.
 const unpackFormat = "layer 1"
 
-const (
-	maxWindow   = 128 << 20 // of zstd's history, in memory
-	maxTrailing = 16 << 20  // behind the end of a layer's tar archive
-)
+// maxTrailing is how much may be behind the end of a layer's tar archive.
+const maxTrailing = 16 << 20
 
 // layerKey is the layer's key in the store. It names both digests, since both were checked when the layer was unpacked.
 func layerKey(l layer) v1.Hash {
@@ -57,7 +53,7 @@ func (r *Resolved) fill(ctx context.Context, l layer, w *pack.Writer) (err error
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	packed := &observed{r: body}
-	plain, err := decompress(bufio.NewReaderSize(packed, 64<<10))
+	plain, err := open(bufio.NewReaderSize(packed, 64<<10))
 	if err != nil {
 		return packed.explain(err)
 	}
@@ -89,29 +85,13 @@ func discardRest(archive, plain, packed io.Reader) error {
 	return nil
 }
 
-// decompress tells the compression by its first bytes: media types are not always right about it.
-func decompress(r *bufio.Reader) (io.ReadCloser, error) {
-	magic, err := r.Peek(4)
+// open tells the compression by its first bytes: media types are not always right about it.
+func open(r *bufio.Reader) (io.ReadCloser, error) {
+	lead, err := r.Peek(decompress.Lead)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err //nolint:wrapcheck // Tree names the layer
 	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(r) //nolint:wrapcheck // likewise
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), isSkippable(magic):
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, err //nolint:wrapcheck // likewise
-		}
-		return z.IOReadCloser(), nil
-	default:
-		return io.NopCloser(r), nil
-	}
-}
-
-// isSkippable recognises a zstd frame that holds no content, with which a stream may begin.
-func isSkippable(magic []byte) bool {
-	return len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18})
+	return decompress.NewReader(decompress.Detect(lead), r) //nolint:wrapcheck // likewise
 }
 
 // observed remembers why the repository's stream ended, other than by its proper end.

@@ -45,7 +45,7 @@ func TestTheRealServersListenOnBothArchitectures(t *testing.T) {
 			t.Errorf("the demo does not print %q:\n%s", want, first.String())
 		}
 	}
-	host, stop, err := serveRegistry(filepath.Join(d.cacheDir, "registry")) // the same registry, on another port
+	host, stop, err := serveRegistry(t.Context(), filepath.Join(d.cacheDir, "registry")) // the same registry, on another port
 	if err != nil {
 		t.Fatal(err)
 	}

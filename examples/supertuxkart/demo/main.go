@@ -53,7 +53,7 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	host, stop, err := serveRegistry(filepath.Join(d.cacheDir, "registry"))
+	host, stop, err := serveRegistry(ctx, filepath.Join(d.cacheDir, "registry"))
 	if err != nil {
 		return err
 	}
@@ -78,18 +78,21 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func serveRegistry(dir string) (host string, stop func(), err error) {
+func serveRegistry(ctx context.Context, dir string) (host string, stop func(), err error) {
 	handler, err := diskregistry.New(dir)
 	if err != nil {
 		return "", nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }() // ends with stop
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // ends with stop, and says just that
+	}()
 	return listener.Addr().String(), func() {
 		_ = server.Close() // all that is left to say is that it is closed
 		<-done

@@ -1,4 +1,4 @@
-package debfile
+package decompress
 
 import (
 	"bufio"

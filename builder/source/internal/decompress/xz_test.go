@@ -1,7 +1,6 @@
-package debfile_test
+package decompress_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,8 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/pitcrew-dev/pitcrew/builder/source/debfile"
-	"github.com/pitcrew-dev/pitcrew/builder/source/debfile/debfiletest"
+	"github.com/pitcrew-dev/pitcrew/builder/source/internal/decompress"
 )
 
 // The files in testdata hold the same text, packed by xz in different ways.
@@ -22,26 +20,14 @@ const (
 	textSHA256 = "e12558a9d6bcaf60e4f9b88c3d8043fa6863f07cdd277f9d8927c821793a7634"
 )
 
-// openData is a package's reader whose data.tar.xz, though no tar archive, is packed.
-func openData(t testing.TB, packed []byte) (*debfile.Reader, error) {
-	t.Helper()
-	control := debfiletest.Tar([]tar.Header{debfiletest.File("control")}, map[string]string{"control": tiny.Control()})
-	deb := debfiletest.Archive(
-		debfiletest.Member{Name: "debian-binary", Content: []byte("2.0\n")},
-		debfiletest.Member{Name: "control.tar", Content: control},
-		debfiletest.Member{Name: "data.tar.xz", Content: packed},
-	)
-	return debfile.Open(t.Context(), "tiny.deb", iotest.HalfReader(bytes.NewReader(deb)))
-}
-
 func unpack(t testing.TB, packed []byte) ([]byte, error) {
 	t.Helper()
-	d, err := openData(t, packed)
+	r, err := decompress.NewReader(decompress.XZ, iotest.HalfReader(bytes.NewReader(packed)))
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	return io.ReadAll(d.Data())
+	defer r.Close()
+	return io.ReadAll(r)
 }
 
 func sumOf(text []byte) string {
@@ -107,11 +93,11 @@ func TestNoDamagedXZPassesForWhole(t *testing.T) {
 
 func TestReadersThatStopEarlyGiveTheirMemoryBack(t *testing.T) {
 	for range 20 { // more than there are slots
-		d, err := openData(t, packed(t, "sized.xz"))
+		d, err := decompress.NewReader(decompress.XZ, bytes.NewReader(packed(t, "sized.xz")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.ReadFull(d.Data(), make([]byte, 20<<10)); err != nil {
+		if _, err := io.ReadFull(d, make([]byte, 20<<10)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
@@ -119,11 +105,11 @@ func TestReadersThatStopEarlyGiveTheirMemoryBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := d.Data().Read(make([]byte, 1)); err == nil {
+		if _, err := d.Read(make([]byte, 1)); err == nil {
 			t.Error("a closed reader can be read")
 		}
 	}
-	if free := debfile.FreeSlots(); free == 0 {
+	if free := decompress.FreeSlots(); free == 0 {
 		t.Error("no block can be decoded ahead any more")
 	}
 }
@@ -133,11 +119,11 @@ func FuzzXZ(f *testing.F) {
 		f.Add(packed(f, name))
 	}
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		d, err := openData(t, packed)
+		d, err := decompress.NewReader(decompress.XZ, bytes.NewReader(packed))
 		if err != nil {
 			return
 		}
 		defer d.Close()
-		_, _ = io.CopyN(io.Discard, d.Data(), 4<<20) // small inputs that unpack to much are legal
+		_, _ = io.CopyN(io.Discard, d, 4<<20) // small inputs that unpack to much are legal
 	})
 }
