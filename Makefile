@@ -33,10 +33,14 @@ demo: build ## build the real SuperTuxKart images for two architectures and run 
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/demo
 
+bench: build ## against BuildKit and the AWS sample's pattern on the real data; writes docs/benchmarks.md
+	@./scripts/deps.sh bench
+	cd test/bench && go run .
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo fuzz clean
+.PHONY: help build test check format generate demo bench fuzz clean

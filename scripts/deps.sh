@@ -8,7 +8,7 @@ case "${1:-}" in
   test) wanted=(skopeo:skopeo umoci:umoci docker-registry:docker-registry qemu-user-static:qemu-aarch64-static runc:runc xz-utils:xz zstd:zstd) ;;
   check) wanted=(shellcheck:shellcheck gcc:gcc libc6-dev) ;; # the race detector links with gcc
   demo) wanted=(qemu-user-static:qemu-aarch64-static runc:runc xz-utils:xz zstd:zstd) ;;
-  bench) wanted=(docker-registry:docker-registry runc:runc time) ;;
+  bench) wanted=(docker-registry:docker-registry runc:runc) ;;
   *)
     echo "usage: scripts/deps.sh test|check|demo|bench" >&2
     exit 2

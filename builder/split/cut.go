@@ -20,21 +20,18 @@ func target(total int64, layers int) int64 {
 func (p *planner) cut() {
 	id := 0
 	for _, codec := range p.codecOrder() {
-		var size int64
-		started := false
+		var files []*builder.Entry
 		for e := range p.tree.Files() {
-			if p.codec(e) != codec {
-				continue
+			if p.codec(e) == codec {
+				files = append(files, e)
 			}
-			if started && p.boundary(e, size) {
-				id, size = id+1, 0
-			}
-			p.place(e, id, codec)
-			size += e.Size
-			started = true
 		}
-		if started {
-			id++
+		for ; len(files) > 0; id++ {
+			n := p.boundary(files)
+			for _, e := range files[:n] {
+				p.place(e, id, codec)
+			}
+			files = files[n:]
 		}
 	}
 }
@@ -46,16 +43,31 @@ func (p *planner) codecOrder() []string {
 	return []string{stored, compressed}
 }
 
-// boundary decides whether a layer that holds size bytes ends before e. Past half the target the answer is a coin weighted
-// by e's size and thrown by its path alone, so that what lies elsewhere in the tree does not matter.
-func (p *planner) boundary(e *builder.Entry, size int64) bool {
-	if size+e.Size > p.o.MaxLayerSize {
-		return true
+// boundary is how many of the files the next layer takes. Among the places where it would have between three and five
+// quarters of the target, it ends before the file whose path throws the smallest coin: what lies elsewhere in the tree
+// does not matter, so that boundaries come back soon behind an edit, and layers are of nearly one size. That is what an
+// edit costs least with: a file is in a large layer more often than in a small one.
+func (p *planner) boundary(files []*builder.Entry) int {
+	var size int64
+	best, smallest := len(files), 2.0
+	for i, e := range files {
+		switch {
+		case i > 0 && size+e.Size > p.o.MaxLayerSize:
+			return min(best, i)
+		case i == 0 || p.o.Layers == 1 || size < 3*p.target/4:
+		case size > 5*p.target/4:
+			return min(best, i)
+		default:
+			if c := coin(e.Path); c < smallest {
+				best, smallest = i, c
+			}
+		}
+		size += e.Size
 	}
-	if p.o.Layers == 1 || size < p.target/2 {
-		return false
+	if size <= 5*p.target/4 || p.o.Layers == 1 {
+		return len(files) // no crumb is left over
 	}
-	return size+e.Size > 2*p.target || coin(e.Path) < float64(e.Size)/float64(p.target/2)
+	return best
 }
 
 // coin is a number in [0,1) that depends on the path alone.

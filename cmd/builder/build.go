@@ -98,6 +98,7 @@ type job struct {
 
 func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	log := cli.Log(cmd.Context())
+	o.log = log
 	var err error
 	if o.cacheDir, err = filepath.Abs(o.cacheDir); err != nil {
 		return nil, err

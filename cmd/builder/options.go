@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,9 @@ type options struct {
 	plainHTTP bool
 	output    string
 	cacheDir  string
+	retries   int
 	reporter  *progress.Reporter
+	log       *slog.Logger // nil before prepare
 }
 
 // progress counts the bytes of layers that are packed.
@@ -34,6 +37,7 @@ func (o *options) progress() func(string, int64) (func(int64), func()) {
 
 func (o *options) addTo(f *pflag.FlagSet) {
 	f.BoolVar(&o.plainHTTP, "plain-http", false, "speak http to registries")
+	f.IntVar(&o.retries, "retries", 7, "how often a request to a registry is made again that failed for a reason which may pass; waits grow to 30s")
 	f.StringVar(&o.output, "output", "text", "what goes to standard output: text or json (plan: also markdown)")
 	f.StringVar(&o.cacheDir, "cache-dir", defaultCache(), "where digests of files and layers are remembered")
 }
@@ -58,7 +62,7 @@ func (o *options) print(w io.Writer, v any, text func(io.Writer) error) error {
 }
 
 func (o *options) client() *registry.Client {
-	return registry.New(registry.Options{PlainHTTP: o.plainHTTP})
+	return registry.New(registry.Options{PlainHTTP: o.plainHTTP, Retries: max(o.retries, 1), Log: o.log})
 }
 
 // open splits a reference into its repository and what to read there: oci:DIR[:TAG], HOST/PATH:TAG, HOST/PATH@DIGEST.
