@@ -73,7 +73,7 @@ func (c Codec) ID() string {
 	case "gzip":
 		return fmt.Sprintf("gzip;klauspost/compress@%s;level=%d", compressVersion, c.level)
 	case "zstd":
-		return fmt.Sprintf("zstd;klauspost/compress@%s;level=%d;window=%d", compressVersion, c.level, zstdWindow)
+		return fmt.Sprintf("zstd;klauspost/compress@%s;level=%d;window=%d;stored=%g", compressVersion, c.level, zstdWindow, compressible)
 	default:
 		return "none"
 	}
@@ -112,11 +112,13 @@ func (c Codec) encoder(w io.Writer) (e encoder, release func(), err error) {
 	if c.name == "gzip" {
 		e, err = gzip.NewWriterLevel(w, c.level)
 	} else {
-		e, err = zstd.NewWriter(w,
+		var z *zstd.Encoder
+		z, err = zstd.NewWriter(w,
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)),
 			zstd.WithWindowSize(zstdWindow),
 			zstd.WithEncoderConcurrency(1),
 			zstd.WithEncoderCRC(true))
+		e = newStorer(w, z)
 	}
 	return e, func() { pool.Put(e) }, err
 }

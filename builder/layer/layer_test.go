@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -259,6 +261,56 @@ func BenchmarkWriteTo(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// noise does not compress.
+func noise(n int) string {
+	raw := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(raw)
+	return string(raw)
+}
+
+func TestAZstdLayerStoresWhatDoesNotCompress(t *testing.T) {
+	text := strings.Repeat("track ", 100_000)
+	entries := func() []*builder.Entry {
+		return []*builder.Entry{dir("d"), file("d/a.png", noise(1_000_000)), file("d/b.xml", text), file("d/c.png", noise(300_000)), file("d/d.txt", "end")}
+	}
+	l := make1(t, entries(), layer.Zstd)
+	var blob bytes.Buffer
+	d, err := l.WriteTo(t.Context(), &blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored := bytes.Count(blob.Bytes(), []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3}); stored < 2 {
+		t.Errorf("%d stored frames, want one for each run of noise", stored)
+	}
+	if d.Size > 1_300_000+60_000 {
+		t.Errorf("the layer has %d bytes: the text was not compressed", d.Size)
+	}
+	for name, decode := range map[string]func(io.Reader) (io.Reader, error){
+		"our decoder": func(r io.Reader) (io.Reader, error) { return layer.Decode(d.MediaType, r) },
+		"zstd's own": func(r io.Reader) (io.Reader, error) {
+			if _, err := exec.LookPath("zstd"); err != nil {
+				t.Skip("needs the program zstd")
+			}
+			cmd := exec.CommandContext(t.Context(), "zstd", "-dc")
+			cmd.Stdin = r
+			out, err := cmd.Output()
+			return bytes.NewReader(out), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := decode(bytes.NewReader(blob.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, raw, entries())
 		})
 	}
 }
