@@ -8,8 +8,12 @@ const (
 	// AnnotationLayerKey is on layer descriptors: a digest of the layer's entries and codec. Equal keys mean
 	// equal layers, so a builder that knows only the key need not make the layer again.
 	AnnotationLayerKey = "dev.pitcrew.layer.key"
-	// AnnotationLayerKind is on asset layer descriptors: "base" or "delta".
+	// AnnotationLayerKind is on asset layer descriptors: KindBase or KindDelta.
 	AnnotationLayerKind = "dev.pitcrew.layer.kind"
+	// KindBase is an asset layer at the bottom of the image.
+	KindBase = "base"
+	// KindDelta is a layer that changes the assets from the top of the image.
+	KindDelta = "delta"
 	// AnnotationInputPrefix and a phase's name make the manifest annotation that holds the phase's input digest.
 	AnnotationInputPrefix = "dev.pitcrew.input."
 	// AnnotationContract is on every index and manifest: the contract's version.

@@ -12,29 +12,21 @@ import (
 func (u *unit) causes(i int, prev *lock.Lock) []Cause {
 	out := []Cause{}
 	part := u.plan.Layers[i]
-	was := map[string]lock.File{}
+	was := map[string]bool{}
 	if prev != nil && u.phase.Name == builder.Assets {
 		for _, f := range prev.Files {
-			if f.Layer == part.ID {
-				was[f.Path] = f
-			}
+			was[f.Path] = true
 		}
 	}
-	now := map[string]bool{}
-	for _, f := range part.LockFiles() {
-		now[f.Path] = true
-		old, ok := was[f.Path]
-		switch {
-		case !ok:
-			out = append(out, Cause{Path: f.Path, Change: "added"})
-		case old != f:
-			out = append(out, Cause{Path: f.Path, Change: "changed"})
+	for _, f := range u.plan.LockFiles(i) {
+		change := "added"
+		if was[f.Path] {
+			change = "changed"
 		}
+		out = append(out, Cause{Path: f.Path, Change: change})
 	}
-	for path := range was {
-		if !now[path] {
-			out = append(out, Cause{Path: path, Change: "removed"})
-		}
+	for _, p := range part.Gone {
+		out = append(out, Cause{Path: p, Change: "removed"})
 	}
 	sortCauses(out)
 	return out

@@ -44,20 +44,13 @@ func (nowhere) PutManifest(_ context.Context, mediaType string, _ []byte) (v1.De
 func (nowhere) Tag(context.Context, string, v1.Descriptor, []byte) error { return nil }
 
 // Rebuild makes every layer anew, from the sources and the lock alone, and publishes nothing: what the result's digest is
-// compared with shows whether an image is what its sources say.
+// compared with shows whether an image is what its sources say. A layer that holds files which are no longer in the sources
+// is taken as the lock has it.
 func (b *Builder) Rebuild(ctx context.Context, req Request) (*Result, error) {
 	anew := *b
 	anew.Open = func(string) (builder.Repository, error) { return nowhere{}, nil }
 	anew.Layers = nil
-	if req.Lock != nil { // where files lie counts, not what the layers were
-		plan := *req.Lock
-		plan.Layers = nil
-		for _, l := range req.Lock.Layers {
-			l.Key = v1.Hash{}
-			plan.Layers = append(plan.Layers, l)
-		}
-		req.Lock = &plan
-	}
+	req.remake = true
 	req.Budgets = Budgets{}
 	return anew.Build(ctx, req)
 }

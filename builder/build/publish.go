@@ -109,14 +109,14 @@ func (r *run) watch(l *layer.Layer) builder.Blob {
 	if r.Progress == nil {
 		return l
 	}
-	return &watched{Blob: l, start: r.Progress, name: l.Entries()[len(l.Entries())-1].Path}
+	return &watched{Blob: l, start: r.Progress, name: l.Name()}
 }
 
 // remember stores what was learnt about layers on this machine, for the next build.
 func (r *run) remember() error {
 	for _, u := range r.units {
-		for _, l := range u.layers {
-			cl, err := u.composed(l)
+		for i, l := range u.layers {
+			cl, err := u.composed(i)
 			if err != nil {
 				return err
 			}

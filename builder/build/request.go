@@ -29,8 +29,12 @@ type Request struct {
 	Lock *lock.Lock
 	// Only restricts the build to these phases' own images: no server image is composed.
 	Only []builder.Phase
+	// Compact plans all layers afresh, whatever the lock says of them.
+	Compact bool
 	// ServerOnly leaves out the phases' own images.
 	ServerOnly bool
+	// remake makes layers again that are known.
+	remake bool
 }
 
 // Phase is one phase of a request.
@@ -42,6 +46,7 @@ type Phase struct {
 	Replaces     []string
 	Layers       int
 	MaxLayerSize int64
+	MaxDeltas    int
 	// Compression is "auto" or a codec such as "zstd:3".
 	Compression string
 	Config      v1.Config

@@ -23,6 +23,8 @@ type run struct {
 	units []*unit
 	pins  []builder.Pin
 	sums  transfers
+	// lost are layers of the lock that no repository has.
+	lost map[int]bool
 	// fetched is how many bytes sources had to get from elsewhere.
 	fetched int64
 }
@@ -37,6 +39,9 @@ func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
 	}
 	if res, err := r.upToDate(ctx); res != nil || err != nil {
 		return res, err
+	}
+	if err := r.replaceLost(ctx); err != nil {
+		return nil, err
 	}
 	if err := r.pushLayers(ctx); err != nil {
 		return nil, err
@@ -61,8 +66,15 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 		withLog.Log = slog.New(slog.DiscardHandler)
 		r.Builder = &withLog
 	}
-	r.known = known{lock: req.Lock, memory: b.Layers, load: r.loadPrevious}
-	r.units = plannedUnits(req)
+	if req.Compact && req.Lock != nil {
+		pins := lock.Lock{Classes: req.Lock.Classes, Images: req.Lock.Images}
+		r.req.Lock = &pins
+	}
+	r.known = known{lock: r.req.Lock, memory: b.Layers, load: r.loadPrevious}
+	if req.remake {
+		r.known.lock = &lock.Lock{}
+	}
+	r.units = plannedUnits(r.req)
 	for _, u := range r.units {
 		if err := r.readTree(ctx, u); err != nil {
 			return nil, err
@@ -78,6 +90,49 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 	}
 	shareEqualLayers(r.units)
 	return r, nil
+}
+
+// replaceLost plans the assets again if a layer that cannot be made is in no repository: of a lock that was taken to
+// another registry, or whose registry was cleaned up.
+func (r *run) replaceLost(ctx context.Context) error {
+	if err := r.markPresent(); err != nil {
+		return err
+	}
+	for _, u := range r.units {
+		lost, err := r.lostOf(ctx, u)
+		if err != nil {
+			return err
+		}
+		if len(lost) == 0 {
+			continue
+		}
+		r.Log.Warn("layers are planned again: the repository does not have them, and they hold files that are gone", "layers", len(lost))
+		r.lost = lost
+		if err := r.planLayers(ctx, u); err != nil {
+			return fmt.Errorf("phase %s: %w", u.phase.Name, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
+	repo, err := r.Open(u.phase.Repository)
+	if err != nil {
+		return nil, err
+	}
+	lost := map[int]bool{}
+	for i, l := range u.layers {
+		if d, ok := l.Descriptor(); ok && l.IsExisting() && !r.req.remake {
+			have, err := repo.HasBlob(ctx, d)
+			if err != nil {
+				return nil, err
+			}
+			if !have {
+				lost[u.plan.Layers[i].ID] = true
+			}
+		}
+	}
+	return lost, nil
 }
 
 // loadPrevious reads the image that the first tag names now; nil if there is none.

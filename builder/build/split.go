@@ -14,24 +14,22 @@ import (
 )
 
 // split cuts the unit's tree into layers. Only the assets phase has a lock.
-func (u *unit) split(ctx context.Context, req Request) error {
+func (u *unit) split(ctx context.Context, req Request, others map[string]bool, lost map[int]bool) error {
 	prev := req.Lock
 	if u.phase.Name != builder.Assets {
 		prev = nil
 	}
 	var err error
 	u.plan, err = split.Plan(ctx, u.tree, prev, split.Options{
-		Layers: u.phase.Layers, MaxLayerSize: u.phase.MaxLayerSize, Codec: u.phase.Compression, Measure: layer.Sample,
+		Layers: u.phase.Layers, MaxLayerSize: u.phase.MaxLayerSize, MaxDeltas: u.phase.MaxDeltas, Codec: u.phase.Compression, Measure: layer.Sample,
+		Others: others, Lost: lost,
 	})
 	if err != nil {
 		return err
 	}
+	u.layers = nil
 	for _, part := range u.plan.Layers {
-		codec, err := layer.ParseCodec(part.Codec)
-		if err != nil {
-			return err
-		}
-		l, err := layer.New(part.Entries, codec, req.created())
+		l, err := newLayer(part, req)
 		if err != nil {
 			return err
 		}
@@ -40,11 +38,54 @@ func (u *unit) split(ctx context.Context, req Request) error {
 	return nil
 }
 
+func newLayer(part split.Layer, req Request) (*layer.Layer, error) {
+	codec, err := layer.ParseCodec(part.Codec)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case part.Known != nil:
+		return knownLayer(part, codec, req)
+	case part.Kind == builder.KindDelta:
+		return layer.NewDelta(part.Entries, part.Gone, codec, req.created())
+	default:
+		return layer.New(part.Entries, codec, req.created())
+	}
+}
+
+// knownLayer stays as the lock says. If the sources still give the same bytes it can be made again, should a repository
+// lack it.
+func knownLayer(part split.Layer, codec layer.Codec, req Request) (*layer.Layer, error) {
+	d := v1.Descriptor{MediaType: codec.MediaType(), Digest: part.Known.Digest, Size: part.Known.Size}
+	existing := layer.Existing(d, part.Known.DiffID, part.Known.Key, codec)
+	if part.Entries == nil && len(part.Gone) == 0 {
+		return existing, nil
+	}
+	known := part.Known.Key
+	part.Known = nil
+	l, err := newLayer(part, req)
+	if err != nil {
+		return nil, err
+	}
+	key, err := l.Key()
+	if err != nil {
+		return nil, err
+	}
+	if key != known {
+		return existing, nil
+	}
+	if !req.remake {
+		diffID, _ := existing.DiffID()
+		l.SetKnown(d, diffID)
+	}
+	return l, nil
+}
+
 // lockInto replaces what the lock says of the assets.
 func (u *unit) lockInto(out *lock.Lock) error {
 	out.Classes, out.Layers, out.Files, out.Gone = u.plan.Classes, nil, nil, nil
 	for i, part := range u.plan.Layers {
-		cl, err := u.composed(u.layers[i])
+		cl, err := u.composed(i)
 		if err != nil {
 			return err
 		}
@@ -53,10 +94,13 @@ func (u *unit) lockInto(out *lock.Lock) error {
 			return err
 		}
 		out.Layers = append(out.Layers, lock.Layer{
-			ID: part.ID, Kind: "base", Codec: part.Codec, Key: key,
+			ID: part.ID, Kind: part.Kind, Codec: part.Codec, Key: key,
 			Digest: cl.Descriptor.Digest, DiffID: cl.DiffID, Size: cl.Descriptor.Size,
 		})
-		out.Files = append(out.Files, part.LockFiles()...)
+		out.Files = append(out.Files, u.plan.LockFiles(i)...)
+		for _, p := range part.Gone {
+			out.Gone = append(out.Gone, lock.Gone{Layer: part.ID, Path: p})
+		}
 	}
 	out.Sort()
 	return nil

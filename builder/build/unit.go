@@ -124,13 +124,16 @@ func (r *run) planLayers(ctx context.Context, u *unit) error {
 			return err
 		}
 	}
-	if err := u.split(ctx, r.req); err != nil {
+	if err := u.split(ctx, r.req, r.others(u), r.lost); err != nil {
 		return err
 	}
 	if skipKeys {
 		return nil
 	}
 	for _, l := range u.layers {
+		if _, known := l.Descriptor(); known {
+			continue
+		}
 		key, err := l.Key()
 		if err != nil {
 			return err
@@ -144,6 +147,23 @@ func (r *run) planLayers(ctx context.Context, u *unit) error {
 		}
 	}
 	return nil
+}
+
+// others are the paths that the other phases put into the image, on any platform, and whether each is a folder.
+func (r *run) others(u *unit) map[string]bool {
+	if u.phase.Name != builder.Assets || r.req.Lock == nil {
+		return nil
+	}
+	out := map[string]bool{}
+	for _, other := range r.units {
+		if other == u {
+			continue
+		}
+		for _, e := range other.tree.Entries {
+			out[e.Path] = e.Type == builder.Dir
+		}
+	}
+	return out
 }
 
 // shareEqualLayers lets units whose layers are made of the same files (a server phase that is the same on every
@@ -202,8 +222,8 @@ func (u *unit) part() (compose.Part, error) {
 		return compose.Part{}, err
 	}
 	p := compose.Part{Phase: u.phase.Name, Config: u.config, InputDigest: input}
-	for _, l := range u.layers {
-		cl, err := u.composed(l)
+	for i := range u.layers {
+		cl, err := u.composed(i)
 		if err != nil {
 			return compose.Part{}, err
 		}
@@ -212,8 +232,9 @@ func (u *unit) part() (compose.Part, error) {
 	return p, nil
 }
 
-// composed is a made layer with the contract's annotations.
-func (u *unit) composed(l *layer.Layer) (compose.Layer, error) {
+// composed is the made layer i with the contract's annotations.
+func (u *unit) composed(i int) (compose.Layer, error) {
+	l := u.layers[i]
 	d, ok := l.Descriptor()
 	diffID, ok2 := l.DiffID()
 	if !ok || !ok2 {
@@ -229,7 +250,7 @@ func (u *unit) composed(l *layer.Layer) (compose.Layer, error) {
 		builder.AnnotationLayerKey: key.String(),
 	}
 	if u.phase.Name == builder.Assets {
-		d.Annotations[builder.AnnotationLayerKind] = "base"
+		d.Annotations[builder.AnnotationLayerKind] = u.plan.Layers[i].Kind
 	}
 	return compose.Layer{Descriptor: d, DiffID: diffID}, nil
 }

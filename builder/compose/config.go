@@ -20,7 +20,27 @@ func inPhaseOrder(parts []Part) []Part {
 	})
 }
 
-func configFile(p v1.Platform, parts []Part, created time.Time) v1.ConfigFile {
+// inLayerOrder splits the delta layers off their parts and puts them on top of all others: an artist's commit then leaves
+// every other layer's chain ID, and so what nodes have unpacked, as it is.
+func inLayerOrder(parts []Part) []Part {
+	var lower, upper []Part
+	for _, p := range parts {
+		rest, deltas := p, p
+		rest.Layers, deltas.Layers = nil, nil
+		for _, l := range p.Layers {
+			if l.Delta() {
+				deltas.Layers = append(deltas.Layers, l)
+			} else {
+				rest.Layers = append(rest.Layers, l)
+			}
+		}
+		lower, upper = append(lower, rest), append(upper, deltas)
+	}
+	return append(lower, upper...)
+}
+
+// configFile takes the parts once in phase order, and once with their layers in order.
+func configFile(p v1.Platform, parts, ordered []Part, created time.Time) v1.ConfigFile {
 	cf := v1.ConfigFile{
 		Architecture: p.Architecture,
 		OS:           p.OS,
@@ -31,6 +51,8 @@ func configFile(p v1.Platform, parts []Part, created time.Time) v1.ConfigFile {
 	}
 	for _, part := range parts {
 		cf.Config = Merge(cf.Config, part.Config)
+	}
+	for _, part := range ordered {
 		for i, l := range part.Layers {
 			cf.RootFS.DiffIDs = append(cf.RootFS.DiffIDs, l.DiffID)
 			cf.History = append(cf.History, v1.History{

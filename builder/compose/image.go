@@ -20,6 +20,11 @@ type Layer struct {
 	DiffID     v1.Hash
 }
 
+// Delta reports whether the layer lies on top of the image.
+func (l Layer) Delta() bool {
+	return l.Descriptor.Annotations[builder.AnnotationLayerKind] == builder.KindDelta
+}
+
 // Part is what one phase contributes to an image for one platform.
 type Part struct {
 	Phase  builder.Phase
@@ -93,7 +98,8 @@ func Build(platforms []Platform, o Options) (Index, error) {
 func buildImage(p Platform, o Options) (Image, error) {
 	parts := inPhaseOrder(p.Parts)
 	img := Image{Platform: p.Platform}
-	for _, part := range parts {
+	ordered := inLayerOrder(parts)
+	for _, part := range ordered {
 		img.Layers = append(img.Layers, part.Layers...)
 	}
 	if len(img.Layers) > MaxLayers {
@@ -101,7 +107,7 @@ func buildImage(p Platform, o Options) (Image, error) {
 			"%d layers, at most %d work on every engine", len(img.Layers), MaxLayers)
 	}
 	var err error
-	if img.Config, img.ConfigDescriptor, err = encode(configFile(p.Platform, parts, o.Created), types.OCIConfigJSON); err != nil {
+	if img.Config, img.ConfigDescriptor, err = encode(configFile(p.Platform, parts, ordered, o.Created), types.OCIConfigJSON); err != nil {
 		return Image{}, err
 	}
 	manifest := v1.Manifest{

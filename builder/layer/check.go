@@ -11,9 +11,10 @@ import (
 )
 
 // Check reads a layer's tar stream and tells fault of each way in which it is not as this package writes it: see
-// docs/contract.md, "Determinism". It returns an error if the stream cannot be read as tar.
-func Check(r io.Reader, epoch time.Time, fault func(string)) error {
-	c := &streamCheck{epoch: epoch.UTC().Truncate(time.Second), dirs: map[string]bool{".": true}, fault: fault}
+// docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. Check returns an error if the
+// stream cannot be read as tar.
+func Check(r io.Reader, delta bool, fault func(string)) error {
+	c := &streamCheck{delta: delta, dirs: map[string]bool{".": true}, fault: fault}
 	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
@@ -28,7 +29,8 @@ func Check(r io.Reader, epoch time.Time, fault func(string)) error {
 }
 
 type streamCheck struct {
-	epoch time.Time
+	delta bool
+	epoch time.Time // of the first entry, which all must have
 	last  string
 	dirs  map[string]bool
 	fault func(string)
@@ -40,11 +42,17 @@ func (c *streamCheck) entry(h *tar.Header) {
 	if name <= c.last {
 		say("does not sort behind %.80q", c.last)
 	}
+	if c.last == "" {
+		c.epoch = h.ModTime.Truncate(time.Second)
+	}
 	c.last = name
 	if name != path.Clean(name) || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
 		say("is not a clean relative path")
 	}
-	if !c.dirs[path.Dir(name)] {
+	if strings.HasPrefix(path.Base(name), whiteoutPrefix) && (!c.delta || h.Typeflag != tar.TypeReg || h.Size != 0) {
+		say("deletes, in a layer that may not, or has content")
+	}
+	if !c.delta && !c.dirs[path.Dir(name)] {
 		say("has no parent directory before it")
 	}
 	if h.Typeflag == tar.TypeDir {
@@ -54,7 +62,7 @@ func (c *streamCheck) entry(h *tar.Header) {
 		say("has type %q", h.Typeflag)
 	}
 	if !h.ModTime.Equal(c.epoch) {
-		say("was modified at %s, not %s", h.ModTime.UTC().Format(time.RFC3339Nano), c.epoch.Format(time.RFC3339))
+		say("was modified at %s, not %s", h.ModTime.UTC().Format(time.RFC3339Nano), c.epoch.UTC().Format(time.RFC3339))
 	}
 	if h.Uname != "" || h.Gname != "" {
 		say("names its owner %q:%q", h.Uname, h.Gname)

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ type Layer struct {
 	codec   Codec
 	epoch   time.Time
 	tarSize int64
+	// existing means that there are no entries to make the layer of.
+	existing bool
 
 	mu     sync.Mutex
 	known  bool
@@ -46,6 +50,44 @@ func New(entries []*builder.Entry, codec Codec, epoch time.Time) (*Layer, error)
 		return nil, err
 	}
 	return &Layer{entries: entries, codec: codec, epoch: epoch, tarSize: size}, nil
+}
+
+// NewDelta makes a layer that changes what is below it: entries, of which any folder above may be missing, and the paths
+// to delete (OCI image spec, "Whiteouts").
+func NewDelta(entries []*builder.Entry, gone []string, codec Codec, epoch time.Time) (*Layer, error) {
+	if epoch.IsZero() {
+		epoch = time.Unix(0, 0)
+	}
+	all := make([]*builder.Entry, 0, len(entries)+len(gone))
+	all = append(all, entries...)
+	if err := checkNames(all); err != nil {
+		return nil, err
+	}
+	for _, p := range gone {
+		all = append(all, whiteout(p))
+	}
+	slices.SortFunc(all, func(a, b *builder.Entry) int { return strings.Compare(a.Path, b.Path) })
+	size, err := tarSize(all, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return &Layer{entries: all, codec: codec, epoch: epoch, tarSize: size}, nil
+}
+
+// Existing is a layer that is somewhere already and of which only that is known: it cannot be made again.
+func Existing(d v1.Descriptor, diffID, key v1.Hash, codec Codec) *Layer {
+	return &Layer{codec: codec, known: true, existing: true, desc: d, diffID: diffID, key: key, tarSize: d.Size}
+}
+
+// IsExisting reports whether the layer was made by [Existing].
+func (l *Layer) IsExisting() bool { return l.existing }
+
+// Name is a path that tells people which layer this is.
+func (l *Layer) Name() string {
+	if len(l.entries) == 0 {
+		return l.desc.Digest.String()
+	}
+	return l.entries[len(l.entries)-1].Path
 }
 
 // Entries are the layer's entries in order.
@@ -130,6 +172,10 @@ func sumOf(h hash.Hash) v1.Hash {
 // WriteTo generates the layer. The error matches [builder.ErrChanged] if a file is not what the tree was made of, or if the
 // bytes are not those of an earlier pass.
 func (l *Layer) WriteTo(ctx context.Context, w io.Writer) (v1.Descriptor, error) {
+	if l.existing {
+		return v1.Descriptor{}, builder.Errorf(builder.Input, "build with --compact, which plans all layers afresh",
+			"layer %s is not in the repository, and holds files that are no longer in the sources", l.desc.Digest)
+	}
 	blob := sha256.New()
 	var size counter
 	out := io.MultiWriter(w, blob, &size)
@@ -172,7 +218,7 @@ func (l *Layer) settle(d v1.Descriptor, diffID v1.Hash) error {
 	defer l.mu.Unlock()
 	if l.known && (l.desc.Digest != d.Digest || l.diffID != diffID) {
 		return builder.Errorf(builder.Input, "let nothing write to the sources while they are built, then run the build again",
-			"the layer that ends with %s: %w (it was %s, it is %s)", l.entries[len(l.entries)-1].Path, builder.ErrChanged, l.desc.Digest, d.Digest)
+			"the layer that ends with %s: %w (it was %s, it is %s)", l.Name(), builder.ErrChanged, l.desc.Digest, d.Digest)
 	}
 	l.known, l.desc, l.diffID = true, d, diffID
 	return nil

@@ -46,10 +46,6 @@ func checkEntries(entries []*builder.Entry) error {
 		if i > 0 && entries[i-1].Path >= e.Path {
 			return fmt.Errorf("entries are not sorted: %q after %q", e.Path, entries[i-1].Path)
 		}
-		if strings.HasPrefix(path.Base(e.Path), ".wh.") {
-			return builder.Errorf(builder.Input, "rename it or exclude it",
-				"%q: names that begin with .wh. mean deletions in an image layer, so an engine would not unpack it", e.Path)
-		}
 		if !dirs[path.Dir(e.Path)] {
 			return fmt.Errorf("%q has no parent directory in its layer", e.Path)
 		}
@@ -57,8 +53,34 @@ func checkEntries(entries []*builder.Entry) error {
 			dirs[e.Path] = true
 		}
 	}
+	return checkNames(entries)
+}
+
+// whiteoutPrefix begins the name of an entry that deletes the path with the rest of the name from the layers below.
+const whiteoutPrefix = ".wh."
+
+func checkNames(entries []*builder.Entry) error {
+	for _, e := range entries {
+		if strings.HasPrefix(path.Base(e.Path), whiteoutPrefix) {
+			return builder.Errorf(builder.Input, "rename it or exclude it",
+				"%q: names that begin with .wh. mean deletions in an image layer, so an engine would not unpack it", e.Path)
+		}
+	}
 	return nil
 }
+
+// whiteout is the entry that deletes a path.
+func whiteout(name string) *builder.Entry {
+	return &builder.Entry{
+		Path: path.Join(path.Dir(name), whiteoutPrefix+path.Base(name)), Type: builder.Regular, Mode: builder.ModeFile,
+		SHA256: sumOf(sha256.New()), Content: nothing{},
+	}
+}
+
+// nothing is the content of an empty file.
+type nothing struct{}
+
+func (nothing) Open() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
 

@@ -10,6 +10,8 @@
 //	f 0 644 1234 HEXDIGEST tracks/hacienda/scene.xml
 //	gone 33 tracks/old/scene.xml
 //
-// A path that holds control characters, quotes, or spaces at an end is a Go string literal. Layers of kind delta and gone
-// lines are kept but not written by this version.
+// A layer keeps its lines for as long as it is in the image: of several lines with one path the one in the uppermost layer
+// counts. Base layers lie below delta layers, each in the order of the lines; gone is what a delta layer deletes. Behind a
+// mode may stand an owner (644:1000:1000). A path that holds control characters, quotes, or spaces at an end is a Go string
+// literal.
 package lock

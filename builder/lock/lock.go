@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ type Lock struct {
 	Classes []Class
 	Images  []Image
 	Layers  []Layer
-	// Files are sorted by path.
+	// Files are sorted by path, and by layer.
 	Files []File
 	// Gone are the whiteouts of delta layers.
 	Gone []Gone
@@ -41,13 +42,16 @@ type Layer struct {
 	Size                int64
 }
 
-// File is one entry's place.
+// File is one entry of a layer, also one that a layer above replaces or deletes.
 type File struct {
-	Layer  int
-	Type   byte // 'f' file, 'd' directory, 'l' symlink, 'h' hard link
-	Mode   uint32
-	Size   int64
-	SHA256 string // hex; "-" unless Type is 'f'
+	Layer    int
+	Type     byte // 'f' file, 'd' directory, 'l' symlink, 'h' hard link
+	Mode     uint32
+	UID, GID int
+	Size     int64
+	// SHA256 is in hexadecimal: of a file's content, of a symlink's target, of a hard link's target with its content; "-" for
+	// a directory.
+	SHA256 string
 	Path   string
 }
 
@@ -69,7 +73,9 @@ func (l *Lock) ByKey(key v1.Hash) (Layer, bool) {
 
 // Sort puts files into the order that the format wants.
 func (l *Lock) Sort() {
-	slices.SortFunc(l.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(l.Files, func(a, b File) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), cmp.Compare(a.Layer, b.Layer))
+	})
 }
 
 // Pin notes what a mutable image name stands for now. Other names keep their pins.

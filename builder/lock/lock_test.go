@@ -27,7 +27,7 @@ func sample() *lock.Lock {
 		},
 		Files: []lock.File{
 			{Layer: 7, Type: 'f', Mode: 0o644, Size: 3, SHA256: hash("x").Hex, Path: "a b/\nnew\xff"},
-			{Layer: 0, Type: 'd', Mode: 0o755, SHA256: "-", Path: "tracks"},
+			{Layer: 0, Type: 'd', Mode: 0o755, UID: 1000, GID: 7, SHA256: "-", Path: "tracks"},
 			{Layer: 0, Type: 'l', Mode: 0o777, SHA256: "-", Path: "tracks/with space"},
 		},
 		Gone: []lock.Gone{{Layer: 7, Path: "old"}},
@@ -62,6 +62,8 @@ func TestParseNamesEveryFault(t *testing.T) {
 		"two faults":        {head + "x\ny\n", "l:3: unknown line"},
 		"an unknown layer":  {head + "d 3 755 0 - a\n", "lies in layer 3"},
 		"a path that leads": {head + "gone 0 ../etc/passwd\n", "not a clean relative path"},
+		"a lost gone":       {head + "gone 3 a\n", "gone in layer 3"},
+		"an owner of root":  {head + "d 3 755:0:0 0 - a\n", "owner 0:0"},
 		"a bad digest":      {head + "f 0 644 1 zz a\n", "is not a sha256"},
 		"a negative size":   {head + "f 0 644 -1 " + strings.Repeat("0", 64) + " a\n", "is not a number"},
 		"a huge line":       {head + strings.Repeat("x", 70<<10), "token too long"},

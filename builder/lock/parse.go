@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -151,23 +152,39 @@ func (p *parser) file(kind byte, rest string) error {
 	if err != nil {
 		return err
 	}
-	mode, err := strconv.ParseUint(f[1], 8, 12)
-	if err != nil {
-		return fmt.Errorf("mode %q is not octal", f[1])
+	out := File{Layer: int(id), Type: kind, SHA256: f[3]}
+	if out.Mode, out.UID, out.GID, err = mode(f[1]); err != nil {
+		return err
 	}
-	size, err := number(f[2])
-	if err != nil {
+	if out.Size, err = number(f[2]); err != nil {
 		return err
 	}
 	if _, err := v1.NewHash("sha256:" + f[3]); err != nil && !(kind != 'f' && f[3] == "-") {
 		return fmt.Errorf("%q is not a sha256", f[3])
 	}
-	name, err := unquote(f[4])
-	if err != nil {
+	if out.Path, err = unquote(f[4]); err != nil {
 		return err
 	}
-	p.lock.Files = append(p.lock.Files, File{Layer: int(id), Type: kind, Mode: uint32(mode), Size: size, SHA256: f[3], Path: name})
+	p.lock.Files = append(p.lock.Files, out)
 	return nil
+}
+
+// mode parses MODE or MODE:UID:GID.
+func mode(s string) (bits uint32, uid, gid int, err error) {
+	f := strings.Split(s, ":")
+	n, err := strconv.ParseUint(f[0], 8, 12)
+	if err != nil || len(f) != 1 && len(f) != 3 {
+		return 0, 0, 0, fmt.Errorf("mode %q is not octal, or octal:uid:gid", s)
+	}
+	if len(f) == 1 {
+		return uint32(n), 0, 0, nil
+	}
+	u, err := number(f[1])
+	g, err2 := number(f[2])
+	if err = errors.Join(err, err2); err != nil || u+g == 0 || u > math.MaxInt32 || g > math.MaxInt32 {
+		return 0, 0, 0, fmt.Errorf("owner %s:%s is none", f[1], f[2])
+	}
+	return uint32(n), int(u), int(g), nil
 }
 
 func (p *parser) gone(rest string) error {
@@ -215,10 +232,16 @@ func (p *parser) crossCheck() {
 			return
 		}
 	}
+	for _, g := range p.lock.Gone {
+		if !p.layers[g.Layer] {
+			p.faults = append(p.faults, fmt.Sprintf("%s: %s is gone in layer %d, which no line describes", p.name, g.Path, g.Layer))
+			return
+		}
+	}
 	p.lock.Sort()
 	for i := 1; i < len(p.lock.Files); i++ {
-		if p.lock.Files[i].Path == p.lock.Files[i-1].Path {
-			p.faults = append(p.faults, fmt.Sprintf("%s: %s is there twice", p.name, p.lock.Files[i].Path))
+		if a, b := p.lock.Files[i-1], p.lock.Files[i]; a.Path == b.Path && a.Layer == b.Layer {
+			p.faults = append(p.faults, fmt.Sprintf("%s: %s is there twice in layer %d", p.name, b.Path, b.Layer))
 			return
 		}
 	}

@@ -29,7 +29,7 @@ func (l *Lock) WriteTo(w io.Writer) (int64, error) {
 		fmt.Fprintf(out, "layer %d %s %s %s %s %s %d\n", y.ID, y.Kind, y.Codec, y.Key, y.Digest, y.DiffID, y.Size)
 	}
 	for _, f := range l.Files {
-		fmt.Fprintf(out, "%c %d %o %d %s %s\n", f.Type, f.Layer, f.Mode, f.Size, f.SHA256, quote(f.Path))
+		fmt.Fprintf(out, "%c %d %s %d %s %s\n", f.Type, f.Layer, modeText(f), f.Size, f.SHA256, quote(f.Path))
 	}
 	for _, g := range l.Gone {
 		fmt.Fprintf(out, "gone %d %s\n", g.Layer, quote(g.Path))
@@ -38,6 +38,14 @@ func (l *Lock) WriteTo(w io.Writer) (int64, error) {
 		out.err = out.w.Flush()
 	}
 	return out.n, out.err
+}
+
+// modeText has the owner behind the mode unless it is root.
+func modeText(f File) string {
+	if f.UID == 0 && f.GID == 0 {
+		return strconv.FormatUint(uint64(f.Mode), 8)
+	}
+	return fmt.Sprintf("%o:%d:%d", f.Mode, f.UID, f.GID)
 }
 
 // counted keeps the first error, so that the lines above need not.

@@ -14,6 +14,7 @@ const (
 	defaultLayers       = 1
 	defaultAssetLayers  = 32
 	defaultLayerSize    = 512 << 20
+	defaultDeltas       = 24
 	defaultCodec        = "zstd:3"
 	defaultAssetCodec   = "auto"
 	defaultDependencies = "all"
@@ -55,6 +56,7 @@ func (p *Pipeline) applyDefaults() {
 		np.Phase.Repository = cmp.Or(np.Phase.Repository, p.Repository)
 		np.Phase.Split.Layers = cmp.Or(np.Phase.Split.Layers, layers)
 		np.Phase.Split.MaxLayerSize = cmp.Or(np.Phase.Split.MaxLayerSize, defaultLayerSize)
+		np.Phase.Split.MaxDeltas = cmp.Or(np.Phase.Split.MaxDeltas, defaultDeltas)
 		np.Phase.Compression = cmp.Or(np.Phase.Compression, codec)
 		for i := range np.Phase.Sources {
 			np.Phase.Sources[i].applyDefaults()

@@ -105,7 +105,7 @@ func TestTheServerPhaseOfTheExampleIsReadAsWritten(t *testing.T) {
 			{Destination: "/", Owner: "65532:65532", Files: []pipeline.File{{Path: "/var/lib/kart", Dir: true, Mode: "0700"}}},
 		},
 		Replaces:    []string{"etc/localtime"},
-		Split:       pipeline.Split{Layers: 1, MaxLayerSize: 512 << 20},
+		Split:       pipeline.Split{Layers: 1, MaxLayerSize: 512 << 20, MaxDeltas: 24},
 		Compression: "zstd:3",
 		Config: pipeline.Config{
 			Entrypoint: []string{"/usr/bin/kart-server"}, Cmd: []string{"--log=info"}, Env: map[string]string{"HOME": "/var/lib/kart"},
@@ -153,11 +153,11 @@ func TestDefaults(t *testing.T) {
 		Limits: pipeline.Limits{MaxUnpackedSize: 64 << 30, MaxEntries: 2_000_000},
 		Phases: pipeline.Phases{
 			Assets: &pipeline.Phase{
-				Repository: "small", Split: pipeline.Split{Layers: 32, MaxLayerSize: 512 << 20}, Compression: "auto",
+				Repository: "small", Split: pipeline.Split{Layers: 32, MaxLayerSize: 512 << 20, MaxDeltas: 24}, Compression: "auto",
 				Sources: []pipeline.Source{{Dir: &pipeline.Dir{Path: "assets"}, Destination: "/"}},
 			},
 			Base: &pipeline.Phase{
-				Repository: "small", Split: pipeline.Split{Layers: 1, MaxLayerSize: 512 << 20}, Compression: "zstd:3",
+				Repository: "small", Split: pipeline.Split{Layers: 1, MaxLayerSize: 512 << 20, MaxDeltas: 24}, Compression: "zstd:3",
 				Sources: []pipeline.Source{{
 					Apt:         &pipeline.Apt{Packages: []string{"libc6"}, Dependencies: "all", UsrMerge: new(true)},
 					Destination: "/",

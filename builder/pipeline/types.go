@@ -84,6 +84,8 @@ type Split struct {
 	Layers int `yaml:"layers,omitempty" jsonschema:"minimum=1,maximum=100"`
 	// MaxLayerSize bounds a layer (default 512MiB).
 	MaxLayerSize Size `yaml:"maxLayerSize,omitempty"`
+	// MaxDeltas is how many delta layers the assets may have before two of them are merged (default 24).
+	MaxDeltas int `yaml:"maxDeltas,omitempty" jsonschema:"minimum=1,maximum=64"`
 }
 
 // Config is what the image says about running it. Upper phases win.

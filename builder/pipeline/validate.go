@@ -59,6 +59,7 @@ func (c *checker) phase(at string, np NamedPhase, platforms []string) {
 	c.optional(join(at, "compression"), p.Compression, codecSyntax)
 	c.globs(join(at, "replaces"), p.Replaces)
 	c.within(at+".split.layers", p.Split.Layers, 1, 100)
+	c.within(at+".split.maxDeltas", p.Split.MaxDeltas, 1, 64)
 	sources := at + ".sources"
 	if len(p.Sources) == 0 {
 		c.lacks(sources, "write at least one source", "has no source")

@@ -24,8 +24,10 @@ const (
 )
 
 // class groups files by what their extension says of them; "-" is no extension.
-func class(e *builder.Entry) string {
-	ext := strings.ToLower(path.Ext(e.Path))
+func class(e *builder.Entry) string { return extensionOf(e.Path) }
+
+func extensionOf(name string) string {
+	ext := strings.ToLower(path.Ext(name))
 	if len(ext) < 2 || len(ext) > 12 || strings.ContainsFunc(ext, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "-"
 	}

@@ -33,6 +33,13 @@ type Options struct {
 	// Codec is what every layer uses, or Auto: files of a class that does not compress are stored ("none"), the
 	// rest is "zstd:3".
 	Codec string
+	// MaxDeltas is how many delta layers there may be before two of them are merged; 0 means DefaultMaxDeltas.
+	MaxDeltas int
+	// Others are the paths that other phases put into the image, and whether each is a folder. Layers of the assets never
+	// hide or delete them. Without it only the assets' own image is right.
+	Others map[string]bool
+	// Lost are the IDs of the lock's layers that are in no repository any more. They are made anew, as far as they live.
+	Lost map[int]bool
 	// Measure compresses a sample of a file's first bytes, at most limit; needed for Auto.
 	Measure func(ctx context.Context, e *builder.Entry, limit int64) (in, out int64, err error)
 }
@@ -40,11 +47,17 @@ type Options struct {
 // Layer is one layer of the plan.
 type Layer struct {
 	ID    int
+	Kind  string // base or delta
 	Codec string
-	// Entries are what the layer is there for and all their parent directories, sorted; the pointers are into the tree.
+	// Known is what the lock says of a layer that stays as it is; nil for a layer to be made.
+	Known *lock.Layer
+	// Entries are what the layer is made of, sorted; the pointers are into the tree. A base layer has all folders above
+	// its files too. Entries is nil if the layer holds what is no longer in the tree: such a layer is always Known.
 	Entries []*builder.Entry
-	// Own marks the entries that the layer is there for: the others are parents.
-	Own map[string]bool
+	// Gone are the paths that a delta layer deletes, sorted.
+	Gone []string
+	// Files are the lines in the lock of a layer that was planned from one; see [Result.LockFiles].
+	Files []lock.File
 }
 
 // Result is a plan.
@@ -53,6 +66,8 @@ type Result struct {
 	Layers []Layer
 	// Classes is the policy that Auto used.
 	Classes []lock.Class
+
+	planner *planner
 }
 
 // Plan assigns every entry of the tree to a layer, keeping to prev where it is given. It fails with a Policy error
@@ -60,6 +75,7 @@ type Result struct {
 func Plan(ctx context.Context, tree builder.Tree, prev *lock.Lock, o Options) (Result, error) {
 	o.Layers = max(1, o.Layers)
 	o.MaxLayerSize = cmp.Or(o.MaxLayerSize, DefaultMaxLayerSize)
+	o.MaxDeltas = cmp.Or(o.MaxDeltas, DefaultMaxDeltas)
 	for e := range tree.Files() {
 		if e.Size > MaxFileSize {
 			return Result{}, builder.Errorf(builder.Policy, "split the file, or exclude it",
@@ -70,15 +86,28 @@ func Plan(ctx context.Context, tree builder.Tree, prev *lock.Lock, o Options) (R
 	if err != nil {
 		return Result{}, err
 	}
-	p := &planner{tree: tree, o: o, codecs: codecs, layerOf: map[string]int{}, layers: map[int]*Layer{}, size: map[int]int64{}}
+	p := &planner{tree: tree, o: o, codecs: codecs, layerOf: map[string]int{}, layers: map[int]*Layer{}}
 	p.target = target(tree.Size(), o.Layers)
-	if prev != nil && len(prev.Files) > 0 {
-		p.sticky(prev)
-	} else {
-		p.cut()
+	if p.continues(prev) {
+		p.grow(prev)
+		return Result{p.grown, classes, p}, nil
 	}
-	p.placeOthers(prev)
-	return Result{Layers: p.collect(), Classes: classes}, nil
+	p.cut()
+	p.placeOthers()
+	return Result{p.collect(), classes, p}, nil
+}
+
+// continues reports whether the lock's layers can go on: there are some, of the codecs that are wanted now.
+func (p *planner) continues(prev *lock.Lock) bool {
+	if prev == nil || len(prev.Files) == 0 || len(prev.Layers) == 0 {
+		return false
+	}
+	for _, l := range prev.Layers {
+		if l.Codec != p.o.Codec && !(p.o.Codec == Auto && (l.Codec == stored || l.Codec == compressed)) {
+			return false
+		}
+	}
+	return prev.Layers[0].Kind == base
 }
 
 type planner struct {
@@ -88,7 +117,8 @@ type planner struct {
 	target  int64
 	layerOf map[string]int // by path
 	layers  map[int]*Layer
-	size    map[int]int64
+	grown   []Layer
+	targets map[string]string // of hard links, with what they hold
 }
 
 func (p *planner) codec(e *builder.Entry) string {
@@ -100,11 +130,9 @@ func (p *planner) codec(e *builder.Entry) string {
 
 func (p *planner) place(e *builder.Entry, id int, codec string) {
 	if p.layers[id] == nil {
-		p.layers[id] = &Layer{ID: id, Codec: codec, Own: map[string]bool{}}
+		p.layers[id] = &Layer{ID: id, Kind: base, Codec: codec}
 	}
 	p.layerOf[e.Path] = id
-	p.layers[id].Own[e.Path] = true
-	p.size[id] += e.Size
 }
 
 func (p *planner) nextID() int {
@@ -115,41 +143,27 @@ func (p *planner) nextID() int {
 	return next
 }
 
-// placeOthers puts hard links with their targets, and symlinks and empty folders where the lock has them or else
-// beside the file that precedes them.
-func (p *planner) placeOthers(prev *lock.Lock) {
-	before := map[string]int{}
-	if prev != nil {
-		for _, f := range prev.Files {
-			before[f.Path] = f.Layer
-		}
-	}
+// placeOthers puts hard links with their targets, and symlinks and empty folders beside the file that precedes them.
+func (p *planner) placeOthers() {
 	if len(p.layers) == 0 && len(p.tree.Entries) > 0 {
 		codec := p.o.Codec
 		if codec == Auto {
 			codec = compressed
 		}
-		p.layers[0] = &Layer{Codec: codec, Own: map[string]bool{}}
+		p.layers[0] = &Layer{Kind: base, Codec: codec}
 	}
 	near := slices.Min(append(slices.Collect(maps.Keys(p.layers)), p.nextID()))
 	full := p.foldersWithContent()
 	for i := range p.tree.Entries {
-		e := &p.tree.Entries[i]
-		switch {
+		switch e := &p.tree.Entries[i]; {
 		case e.Type == builder.Regular:
 			near = p.layerOf[e.Path]
-			continue
 		case e.Type == builder.Dir && full[e.Path]:
-			continue
 		case e.Type == builder.Hardlink:
 			p.place(e, p.layerOf[e.Link], "")
-			continue
+		default:
+			p.place(e, near, "")
 		}
-		id := near
-		if was, ok := before[e.Path]; ok && p.layers[was] != nil {
-			id = was
-		}
-		p.place(e, id, "")
 	}
 }
 
@@ -177,7 +191,8 @@ func (p *planner) collect() []Layer {
 		if have[id] == nil {
 			have[id] = map[string]bool{".": true}
 		}
-		p.layers[id].Entries = append(appendParents(p.layers[id].Entries, e.Path, have[id], at), e)
+		l := p.layers[id]
+		l.Entries = append(appendParents(l.Entries, e.Path, have[id], at), e)
 		if e.Type == builder.Dir {
 			have[id][e.Path] = true
 		}

@@ -38,12 +38,15 @@ func (c *checker) platform(p inspect.Platform) {
 	last := 0
 	for i, l := range p.Layers {
 		at := slices.Index(order, l.Phase)
+		if l.Delta() {
+			at = len(order)
+		}
 		switch {
 		case at < 0:
 			c.fault("%s: layer %d (%s) is of phase %q", p.Platform, i, l.Descriptor.Digest, l.Phase)
 			continue
 		case at < last:
-			c.fault("%s: layer %d of phase %s lies above phase %s", p.Platform, i, l.Phase, order[last])
+			c.fault("%s: layer %d of phase %s lies above layers that belong on top of it", p.Platform, i, l.Phase)
 		}
 		last = max(last, at)
 		if _, ok := l.Key(); !ok {
@@ -55,11 +58,11 @@ func (c *checker) platform(p inspect.Platform) {
 	}
 }
 
-// assetChain is what a node knows the asset layers by.
+// assetChain is what a node knows the assets' base layers by.
 func assetChain(p inspect.Platform) []v1.Hash {
 	var out []v1.Hash
 	for _, l := range p.Layers {
-		if l.Phase == builder.Assets {
+		if l.Phase == builder.Assets && !l.Delta() {
 			out = append(out, l.ChainID)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -53,7 +52,6 @@ func Image(ctx context.Context, repo builder.Reader, reference string, jobs int)
 		Digest: img.Descriptor.Digest.String(), Contract: img.Annotations[builder.AnnotationContract], Faults: []string{},
 	}}
 	if c.report.Contract != "" && len(img.Platforms) > 0 {
-		c.epoch = img.Platforms[0].ConfigFile.Created.Time
 		c.contract(img)
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -85,7 +83,6 @@ func distinct(img *inspect.Image) []inspect.Layer {
 
 type checker struct {
 	repo   builder.Reader
-	epoch  time.Time // that entries must have
 	mu     sync.Mutex
 	report *Report
 }
@@ -125,7 +122,7 @@ func (c *checker) content(ctx context.Context, body io.Reader, l inspect.Layer) 
 	sum := sha256.New()
 	stream := io.TeeReader(&stopping{ctx, plain}, sum)
 	if c.report.Contract != "" {
-		if err := layer.Check(stream, c.epoch, func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }); err != nil {
+		if err := layer.Check(stream, l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }); err != nil {
 			return err
 		}
 	}

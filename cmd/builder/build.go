@@ -35,6 +35,7 @@ type buildFlags struct {
 	lock             string
 	jobs             int
 	update, frozen   bool
+	compact          bool
 }
 
 func buildCommand(o *options) *cobra.Command {
@@ -50,6 +51,7 @@ func buildCommand(o *options) *cobra.Command {
 	f.addTo(cmd.Flags())
 	cmd.Flags().StringVar(&f.tarball, "tarball", "", "write a file for docker load and OCI tools instead")
 	cmd.Flags().StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
+	cmd.Flags().BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 	cmd.Flags().BoolVar(&f.frozen, "frozen", false, "fail with exit code 6 instead of writing a lock that changed")
 	return cmd
 }
@@ -123,6 +125,7 @@ func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	if j.request, err = j.wiring.request(prev); err != nil {
 		return nil, err
 	}
+	j.request.Compact = f.compact
 	open, err := j.opener()
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func project(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, dir, "pipeline.yaml", gamePipeline)
-	for i, c := range "abcdefgh" {
+	for i, c := range "abcdefghijkl" {
 		write(t, dir, "assets/tex/"+string(c)+".png", noise(byte(i)))
 		write(t, dir, "assets/"+string(c)+".xml", strings.Repeat("<x/>", 1000))
 	}
@@ -228,31 +228,33 @@ func removeAll(t *testing.T, names ...string) {
 	}
 }
 
-func TestOneEditedTexturePushesOneLayer(t *testing.T) {
+func TestOneEditedTexturePushesItsOwnBytes(t *testing.T) {
 	dir, reg := project(t), testRegistry(t)
 	mustBuild(t, dir, "--registry", reg, "--plain-http")
 	before := inspected(t, reg+"/game:1")
 	write(t, dir, "assets/tex/c.png", noise(99))
-	mustBuild(t, dir, "--registry", reg, "--plain-http", "--tag", "2")
+	res := mustBuild(t, dir, "--registry", reg, "--plain-http", "--tag", "2")
+	if res.PushedBytes > 410_000 {
+		t.Errorf("pushed %d bytes for a texture of 400,000", res.PushedBytes)
+	}
 	after := inspected(t, reg+"/game:2")
-	var changed int
-	for i, l := range after.Platforms[0].Layers {
-		if l.Digest != before.Platforms[0].Layers[i].Digest {
-			changed++
-			if l.Phase != "assets" {
-				t.Errorf("a %s layer changed", l.Phase)
+	for i, p := range after.Platforms {
+		was := before.Platforms[i].Layers
+		for j, l := range was {
+			if p.Layers[j].ChainID != l.ChainID {
+				t.Errorf("%s: layer %d of phase %s has another chain ID: nodes unpack it again", p.Platform, j, l.Phase)
 			}
 		}
-	}
-	if changed != 1 {
-		t.Errorf("%d layers changed, want 1", changed)
+		if n := len(p.Layers); n != len(was)+1 || p.Layers[n-1].Phase != "assets" {
+			t.Errorf("%s: %d layers, want one more than %d, of the assets, on top", p.Platform, n, len(was))
+		}
 	}
 	var d inspect.Diff
 	if code, stderr := builderRun(t, &d, "diff", reg+"/game:1", reg+"/game:2", "--plain-http"); code != 0 {
 		t.Fatalf("diff: exit %d\n%s", code, stderr)
 	}
-	if got := d.Platforms[0]; got.PullBytes == 0 || got.PullBytes > got.ReusedBytes {
-		t.Errorf("diff = %+v, want a pull smaller than what is reused", got)
+	if got := d.Platforms[0]; got.PullBytes == 0 || got.PullBytes > got.ReusedBytes || got.UnpackBytes > 410_000 {
+		t.Errorf("diff = %+v, want a pull smaller than what is reused, and one texture to unpack", got)
 	}
 }
 

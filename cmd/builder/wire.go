@@ -123,7 +123,7 @@ func parsePlatforms(names []string) ([]v1.Platform, error) {
 func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
 	out := build.Phase{
 		Name: np.Name, Repository: w.repository(np.Phase.Repository), Replaces: np.Phase.Replaces,
-		Layers: np.Phase.Split.Layers, MaxLayerSize: int64(np.Phase.Split.MaxLayerSize),
+		Layers: np.Phase.Split.Layers, MaxLayerSize: int64(np.Phase.Split.MaxLayerSize), MaxDeltas: np.Phase.Split.MaxDeltas,
 		Compression: np.Phase.Compression, Config: imageConfig(np.Phase.Config),
 	}
 	for i := range np.Phase.Sources {
