@@ -37,10 +37,14 @@ bench: build ## against BuildKit and the AWS sample's pattern on the real data; 
 	@./scripts/deps.sh bench
 	cd test/bench && go run .
 
+bench-commits: build ## what 60 artists' commits cost, against a fixed split and BuildKit; writes docs/benchmarks-commits.md
+	@./scripts/deps.sh bench
+	cd test/bench && go run . -commits
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo bench fuzz clean
+.PHONY: help build test check format generate demo bench bench-commits fuzz clean

@@ -213,7 +213,7 @@ func (r *run) pushServer(ctx context.Context) (*Result, error) {
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("put layers into %s: %w", repo.Name(), err)
 	}
-	if err := r.publish(ctx, repo, index, r.req.Tags); err != nil {
+	if err := r.publish(ctx, repo, index, r.req.Tags, r.attachLock); err != nil {
 		return nil, fmt.Errorf("publish %s: %w", repo.Name(), err)
 	}
 	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())
@@ -243,8 +243,11 @@ func (r *run) composeServer() (compose.Index, error) {
 	return index, err
 }
 
-// publish sends configs, then manifests, then the index, then moves the tags.
-func (r *run) publish(ctx context.Context, repo builder.Repository, index compose.Index, tags []string) error {
+// attachment stores something beside an image.
+type attachment func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error
+
+// publish sends configs, then manifests, then the index and what is beside it, then moves the tags.
+func (r *run) publish(ctx context.Context, repo builder.Repository, index compose.Index, tags []string, attachments ...attachment) error {
 	for _, img := range index.Images {
 		if _, err := repo.PutBlob(ctx, bytesBlob{img.ConfigDescriptor, img.Config}); err != nil {
 			return err
@@ -257,6 +260,11 @@ func (r *run) publish(ctx context.Context, repo builder.Repository, index compos
 	}
 	if _, err := repo.PutManifest(ctx, string(index.Descriptor.MediaType), index.Raw); err != nil {
 		return err
+	}
+	for _, attach := range attachments {
+		if err := attach(ctx, repo, index.Descriptor); err != nil {
+			return err
+		}
 	}
 	for _, tag := range tags {
 		if err := repo.Tag(ctx, tag, index.Descriptor, index.Raw); err != nil {

@@ -27,6 +27,9 @@ type Request struct {
 	Budgets Budgets
 	// Lock is what the last build remembered, or nil.
 	Lock *lock.Lock
+	// From is the tag or digest, in Repository, of the image whose layers are kept if there is no Lock: the one beside it is
+	// taken then. Default: the first tag.
+	From string
 	// Only restricts the build to these phases' own images: no server image is composed.
 	Only []builder.Phase
 	// Compact plans all layers afresh, whatever the lock says of them.

@@ -74,6 +74,9 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 	if req.remake {
 		r.known.lock = &lock.Lock{}
 	}
+	if err := r.takeLock(ctx); err != nil {
+		return nil, err
+	}
 	r.units = plannedUnits(r.req)
 	for _, u := range r.units {
 		if err := r.readTree(ctx, u); err != nil {
@@ -135,21 +138,26 @@ func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
 	return lost, nil
 }
 
-// loadPrevious reads the image that the first tag names now; nil if there is none.
+// loadPrevious reads the image that the build goes on from: the one that was asked for, or what the first tag names now; nil
+// if there is none.
 func (r *run) loadPrevious(ctx context.Context) (*inspect.Image, error) {
-	if len(r.req.Tags) == 0 {
+	reference := r.req.From
+	if reference == "" && len(r.req.Tags) > 0 {
+		reference = r.req.Tags[0]
+	}
+	if reference == "" {
 		return nil, nil
 	}
 	repo, err := r.Open(r.req.Repository)
 	if err != nil {
 		return nil, err
 	}
-	img, err := inspect.Load(ctx, repo, r.req.Tags[0])
-	if errors.Is(err, builder.ErrNotFound) {
+	img, err := inspect.Load(ctx, repo, reference)
+	if errors.Is(err, builder.ErrNotFound) && r.req.From == "" {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s:%s: %w", repo.Name(), r.req.Tags[0], err)
+		return nil, fmt.Errorf("read %s:%s: %w", repo.Name(), reference, err)
 	}
 	return img, nil
 }

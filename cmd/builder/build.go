@@ -36,6 +36,7 @@ type buildFlags struct {
 	jobs             int
 	update, frozen   bool
 	compact          bool
+	from             string
 }
 
 func buildCommand(o *options) *cobra.Command {
@@ -51,6 +52,7 @@ func buildCommand(o *options) *cobra.Command {
 	f.addTo(cmd.Flags())
 	cmd.Flags().StringVar(&f.tarball, "tarball", "", "write a file for docker load and OCI tools instead")
 	cmd.Flags().StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
+	cmd.Flags().StringVar(&f.from, "from", "", "tag or digest of the image whose asset layers are kept when there is no lock file (default: the first tag)")
 	cmd.Flags().BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 	cmd.Flags().BoolVar(&f.frozen, "frozen", false, "fail with exit code 6 instead of writing a lock that changed")
 	return cmd
@@ -125,7 +127,7 @@ func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	if j.request, err = j.wiring.request(prev); err != nil {
 		return nil, err
 	}
-	j.request.Compact = f.compact
+	j.request.Compact, j.request.From = f.compact, f.from
 	open, err := j.opener()
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func testRegistry(t *testing.T) string {
 // countingRegistry notes each request's method and path.
 func countingRegistry(t *testing.T, note func(string)) string {
 	t.Helper()
-	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if note != nil {
 			note(r.Method + " " + r.URL.Path)

@@ -16,17 +16,18 @@ import (
 func main() {
 	runs := flag.Int("runs", 3, "how often each scenario is measured; medians are reported")
 	sample := flag.Bool("sample", true, "also measure the AWS sample's Dockerfile pattern, once: it takes minutes")
+	history := flag.Bool("commits", false, "replay artists' commits instead, into docs/benchmarks-commits.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *runs, *sample); err != nil {
+	if err := run(ctx, *runs, *sample, *history); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, runs int, sample bool) error {
+func run(ctx context.Context, runs int, sample, history bool) error {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err
@@ -34,6 +35,9 @@ func run(ctx context.Context, runs int, sample bool) error {
 	in, err := prepare(ctx, root)
 	if err != nil {
 		return err
+	}
+	if history {
+		return replay(ctx, in)
 	}
 	var all results
 	for i := range runs {

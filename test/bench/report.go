@@ -46,11 +46,7 @@ func report(in *inputs, runs int, all results, bars []bar) error {
 	}
 	fmt.Fprintf(&b, "\n## Bars\n\n| bar | measured | at most | |\n|---|---|---|---|\n")
 	for _, x := range bars {
-		verdict := "kept"
-		if !x.kept() {
-			verdict = "**missed**"
-		}
-		fmt.Fprintf(&b, "| %s | %.3g%s | %.3g%s | %s |\n", x.what, x.got, x.unit, x.most, x.unit, verdict)
+		fmt.Fprintln(&b, x.row())
 	}
 	return os.WriteFile(filepath.Join(in.root, "docs", "benchmarks.md"), b.Bytes(), 0o644)
 }
@@ -112,4 +108,13 @@ func chart(title string, columns []column) []byte {
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
+}
+
+// row is the bar's line in a table.
+func (x bar) row() string {
+	verdict := "kept"
+	if !x.kept() {
+		verdict = "**missed**"
+	}
+	return fmt.Sprintf("| %s | %.3g%s | %.3g%s | %s |", x.what, x.got, x.unit, x.most, x.unit, verdict)
 }

@@ -1,0 +1,211 @@
+// Package attach keeps artifacts beside images: what a lock, a bill of materials or a signature says of an image is a
+// manifest whose subject is the image's (OCI distribution spec, "Listing Referrers", with its fallback by tag for registries
+// without that API, and for layouts).
+package attach
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+)
+
+// Part is one blob of an artifact.
+type Part struct {
+	MediaType string
+	Content   []byte
+}
+
+// emptyJSON is the config of an artifact that has none. Its media type is the artifact's: registries that do not know
+// artifactType yet list that.
+const emptyJSON = "{}"
+
+// Bounds on what a registry may make us read.
+const (
+	maxPart  = 64 << 20
+	maxParts = 64
+)
+
+// manifest is an image manifest that says what kind of artifact it is.
+type manifest struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     types.MediaType `json:"mediaType"`
+	ArtifactType  string          `json:"artifactType"`
+	Config        v1.Descriptor   `json:"config"`
+	Layers        []v1.Descriptor `json:"layers"`
+	Subject       *v1.Descriptor  `json:"subject"`
+}
+
+// referrers is the list of what refers to an image.
+type referrers struct {
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     types.MediaType `json:"mediaType"`
+	Manifests     []v1.Descriptor `json:"manifests"`
+}
+
+// lister is a repository whose registry may list referrers itself.
+type lister interface {
+	// Referrers returns the list as an index; ok is false if the registry does not know the API.
+	Referrers(ctx context.Context, subject v1.Hash) (raw []byte, ok bool, err error)
+}
+
+// Put stores an artifact beside the image with the descriptor subject, which is there. It replaces an artifact of the same
+// type in the list, if the list is kept by tag. Parts that are there are not sent.
+func Put(ctx context.Context, repo builder.Repository, subject v1.Descriptor, artifactType string, parts []Part) (v1.Descriptor, error) {
+	m := manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: artifactType,
+		Subject: &v1.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
+	}
+	for _, p := range append([]Part{{artifactType, []byte(emptyJSON)}}, parts...) {
+		d, err := putPart(ctx, repo, p)
+		if err != nil {
+			return d, err
+		}
+		m.Layers = append(m.Layers, d)
+	}
+	m.Config, m.Layers = m.Layers[0], m.Layers[1:]
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	d, err := repo.PutManifest(ctx, string(m.MediaType), raw)
+	if err != nil {
+		return d, err
+	}
+	d = v1.Descriptor{MediaType: m.MediaType, Digest: d.Digest, Size: int64(len(raw)), ArtifactType: artifactType}
+	return d, enlist(ctx, repo, subject.Digest, d)
+}
+
+func putPart(ctx context.Context, repo builder.Repository, p Part) (v1.Descriptor, error) {
+	digest, size, err := v1.SHA256(bytes.NewReader(p.Content))
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	d := v1.Descriptor{MediaType: types.MediaType(p.MediaType), Digest: digest, Size: size}
+	_, err = repo.PutBlob(ctx, blob{d, p.Content})
+	return d, err
+}
+
+// fallbackTag is where the list is kept if the registry does not keep one.
+func fallbackTag(subject v1.Hash) string { return subject.Algorithm + "-" + subject.Hex }
+
+// enlist adds an artifact to the list by tag, unless the registry keeps the list.
+func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.Descriptor) error {
+	if l, ok := repo.(lister); ok {
+		if _, own, err := l.Referrers(ctx, subject); own || err != nil {
+			return err
+		}
+	}
+	have, err := byTag(ctx, repo, subject)
+	if err != nil {
+		return err
+	}
+	have = slices.DeleteFunc(have, func(h v1.Descriptor) bool { return h.ArtifactType == d.ArtifactType })
+	raw, err := json.Marshal(referrers{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: append(have, d)})
+	if err != nil {
+		return err
+	}
+	list, err := repo.PutManifest(ctx, string(types.OCIImageIndex), raw)
+	if err != nil {
+		return err
+	}
+	list.MediaType, list.Size = types.OCIImageIndex, int64(len(raw))
+	return repo.Tag(ctx, fallbackTag(subject), list, raw)
+}
+
+func byTag(ctx context.Context, repo builder.Reader, subject v1.Hash) ([]v1.Descriptor, error) {
+	_, raw, err := repo.Manifest(ctx, fallbackTag(subject))
+	if errors.Is(err, builder.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decode(raw)
+}
+
+func decode(raw []byte) ([]v1.Descriptor, error) {
+	var list referrers
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, builder.Errorf(builder.Input, "", "the list of referrers is not valid JSON: %w", err)
+	}
+	return list.Manifests, nil
+}
+
+// List returns the artifacts of a type beside an image, the newest last as far as the registry keeps the order.
+func List(ctx context.Context, repo builder.Reader, subject v1.Hash, artifactType string) ([]v1.Descriptor, error) {
+	all, err := list(ctx, repo, subject)
+	if err != nil {
+		return nil, fmt.Errorf("list what is attached to %s: %w", subject, err)
+	}
+	return slices.DeleteFunc(all, func(d v1.Descriptor) bool { return d.ArtifactType != artifactType }), nil
+}
+
+func list(ctx context.Context, repo builder.Reader, subject v1.Hash) ([]v1.Descriptor, error) {
+	if l, ok := repo.(lister); ok {
+		if raw, own, err := l.Referrers(ctx, subject); err != nil {
+			return nil, err
+		} else if own {
+			return decode(raw)
+		}
+	}
+	return byTag(ctx, repo, subject)
+}
+
+// Read returns an artifact's parts, which are held in memory: at most 64 MiB each.
+func Read(ctx context.Context, repo builder.Reader, artifact v1.Hash) ([]Part, error) {
+	_, raw, err := repo.Manifest(ctx, artifact.String())
+	if err != nil {
+		return nil, err
+	}
+	var m manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, builder.Errorf(builder.Input, "", "manifest %s is not valid JSON: %w", artifact, err)
+	}
+	if len(m.Layers) > maxParts {
+		return nil, builder.Errorf(builder.Input, "", "manifest %s has %d parts", artifact, len(m.Layers))
+	}
+	var parts []Part
+	for _, d := range m.Layers {
+		content, err := readPart(ctx, repo, d)
+		if err != nil {
+			return nil, fmt.Errorf("part %s of artifact %s: %w", d.Digest, artifact, err)
+		}
+		parts = append(parts, Part{string(d.MediaType), content})
+	}
+	return parts, nil
+}
+
+func readPart(ctx context.Context, repo builder.Reader, d v1.Descriptor) (raw []byte, err error) {
+	if d.Size > maxPart {
+		return nil, builder.Errorf(builder.Input, "", "it has %d bytes, more than %d", d.Size, maxPart)
+	}
+	body, err := repo.OpenBlob(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return io.ReadAll(io.LimitReader(body, maxPart+1))
+}
+
+// blob is a part on its way.
+type blob struct {
+	desc    v1.Descriptor
+	content []byte
+}
+
+func (b blob) Descriptor() (v1.Descriptor, bool) { return b.desc, true }
+func (b blob) SizeHint() int64                   { return b.desc.Size }
+
+func (b blob) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
+	_, err := w.Write(b.content)
+	return b.desc, err
+}

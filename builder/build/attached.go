@@ -1,0 +1,124 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/attach"
+	"github.com/pitcrew-dev/pitcrew/builder/inspect"
+	"github.com/pitcrew-dev/pitcrew/builder/lock"
+)
+
+// The lock as an artifact beside the image: see docs/contract.md.
+const (
+	lockArtifact = "application/vnd.dev.pitcrew.assets-lock.v1"
+	lockPart     = "application/vnd.dev.pitcrew.assets-lock.v1+zstd"
+	maxLock      = 256 << 20 // bytes of text in one part
+)
+
+// attachLock stores the lock beside the image, so that the next build can go on from the registry alone. Of its parts only
+// those are sent that changed.
+func (r *run) attachLock(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+	l, err := r.newLock()
+	if err != nil || l == nil || len(l.Layers) == 0 {
+		return err
+	}
+	texts, err := l.Parts()
+	if err != nil {
+		return err
+	}
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	var parts []attach.Part
+	for _, text := range texts {
+		parts = append(parts, attach.Part{MediaType: lockPart, Content: enc.EncodeAll(text, nil)})
+	}
+	if _, err := attach.Put(ctx, repo, image, lockArtifact, parts); err != nil {
+		return fmt.Errorf("attach the lock: %w", err)
+	}
+	return nil
+}
+
+// attachedLock is the lock beside an image, or nil: if there is none, or, with a warning, if it is damaged. A lock of other
+// layers than the image's is an Input error.
+func (r *run) attachedLock(ctx context.Context, repo builder.Reader, img *inspect.Image) (*lock.Lock, error) {
+	l, err := readLock(ctx, repo, img.Descriptor.Digest)
+	switch {
+	case errors.Is(err, builder.ErrNotFound), err != nil && builder.KindOf(err) != builder.Transient && builder.KindOf(err) != builder.Auth && ctx.Err() == nil:
+		r.Log.Warn("the lock beside the image cannot be read: layers are planned afresh", "image", img.Descriptor.Digest.String(), "err", err)
+		return nil, nil
+	case err != nil || l == nil:
+		return nil, err
+	}
+	return l, describes(l, img)
+}
+
+func readLock(ctx context.Context, repo builder.Reader, image v1.Hash) (*lock.Lock, error) {
+	found, err := attach.List(ctx, repo, image, lockArtifact)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	parts, err := attach.Read(ctx, repo, found[len(found)-1].Digest)
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxLock))
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Close()
+	var texts [][]byte
+	for _, p := range parts {
+		text, err := dec.DecodeAll(p.Content, nil)
+		if err != nil {
+			return nil, fmt.Errorf("unpack the lock: %w", err)
+		}
+		texts = append(texts, text)
+	}
+	return lock.Parse("the lock beside "+image.String(), lock.Join(texts))
+}
+
+// describes holds that a lock has the layers of the image that it is attached to.
+func describes(l *lock.Lock, img *inspect.Image) error {
+	const hint = "build with --compact, which plans all layers afresh, or with the lock file of the build that made the image"
+	for _, p := range img.Platforms {
+		part, ok := p.Part(builder.Assets)
+		if !ok {
+			continue
+		}
+		if len(part.Layers) != len(l.Layers) {
+			return builder.Errorf(builder.Input, hint, "the lock beside %s has %d layers, the image's assets have %d", img.Descriptor.Digest, len(l.Layers), len(part.Layers))
+		}
+		for i, have := range part.Layers {
+			if want := l.Layers[i]; want.Digest != have.Descriptor.Digest {
+				return builder.Errorf(builder.Input, hint, "the lock beside %s says that asset layer %d is %s, the image has %s",
+					img.Descriptor.Digest, i, want.Digest, have.Descriptor.Digest)
+			}
+		}
+	}
+	return nil
+}
+
+// takeLock finds the lock that the request does not have: beside the image that it goes on from.
+func (r *run) takeLock(ctx context.Context) error {
+	if r.req.Lock != nil || r.req.Compact || r.req.remake {
+		return nil
+	}
+	repo, err := r.Open(r.req.Repository)
+	if err != nil {
+		return err
+	}
+	if err := r.known.loadPrevious(ctx); err != nil || r.known.previous == nil {
+		return err
+	}
+	r.req.Lock, err = r.attachedLock(ctx, repo, r.known.previous)
+	r.known.lock = r.req.Lock
+	return err
+}
