@@ -11,9 +11,9 @@ import (
 )
 
 // Check reads a layer's tar stream and tells fault of each way in which it is not as this package writes it: see
-// docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. Check returns an error if the
-// stream cannot be read as tar.
-func Check(r io.Reader, delta bool, fault func(string)) error {
+// docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. touch, which may be nil, is told
+// every path that the layer writes or deletes. Check returns an error if the stream cannot be read as tar.
+func Check(r io.Reader, delta bool, fault, touch func(string)) error {
 	c := &streamCheck{delta: delta, dirs: map[string]bool{".": true}, fault: fault}
 	tr := tar.NewReader(r)
 	for {
@@ -25,6 +25,10 @@ func Check(r io.Reader, delta bool, fault func(string)) error {
 			return fmt.Errorf("behind entry %.80q: %w", c.last, err)
 		}
 		c.entry(h)
+		if touch != nil {
+			name := strings.TrimSuffix(h.Name, "/")
+			touch(path.Join(path.Dir(name), strings.TrimPrefix(path.Base(name), whiteoutPrefix)))
+		}
 	}
 }
 

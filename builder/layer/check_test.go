@@ -15,7 +15,7 @@ func TestCheckAcceptsWhatWriteToMakes(t *testing.T) {
 	if _, err := make1(t, sample(), layer.None).WriteTo(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
-	if err := layer.Check(&b, false, func(s string) { t.Error(s) }); err != nil {
+	if err := layer.Check(&b, false, func(s string) { t.Error(s) }, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -45,7 +45,7 @@ func TestCheckNamesEveryDeparture(t *testing.T) {
 				t.Fatal(err)
 			}
 			var faults []string
-			if err := layer.Check(&b, false, func(s string) { faults = append(faults, s) }); err != nil {
+			if err := layer.Check(&b, false, func(s string) { faults = append(faults, s) }, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Join(faults, "\n"); !strings.Contains(got, want) {
@@ -67,6 +67,6 @@ func FuzzCheck(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Add(b.Bytes()[:700])
 	f.Fuzz(func(_ *testing.T, in []byte) {
-		_ = layer.Check(bytes.NewReader(in), len(in)%2 == 0, func(string) {}) // it may say what it likes, but not panic
+		_ = layer.Check(bytes.NewReader(in), len(in)%2 == 0, func(string) {}, nil) // it may say what it likes, but not panic
 	})
 }

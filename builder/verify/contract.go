@@ -68,3 +68,37 @@ func assetChain(p inspect.Platform) []v1.Hash {
 	}
 	return out
 }
+
+// touched remembers a layer's paths, if deltas and other phases have to be compared by them.
+func (c *checker) touched(l inspect.Layer) func(string) {
+	if l.Phase == builder.Assets && !l.Delta() {
+		return nil
+	}
+	return func(name string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.paths[l.Descriptor.Digest] = append(c.paths[l.Descriptor.Digest], name)
+	}
+}
+
+// deltas holds that no delta writes or deletes what another phase wrote.
+func (c *checker) deltas(p inspect.Platform) {
+	owner := map[string]builder.Phase{}
+	for _, l := range p.Layers {
+		if !l.Delta() {
+			for _, name := range c.paths[l.Descriptor.Digest] {
+				owner[name] = l.Phase
+			}
+		}
+	}
+	for _, l := range p.Layers {
+		if !l.Delta() {
+			continue
+		}
+		for _, name := range c.paths[l.Descriptor.Digest] {
+			if phase, ok := owner[name]; ok {
+				c.fault("%s: the delta layer %s touches %q of phase %s", p.Platform, l.Descriptor.Digest, name, phase)
+			}
+		}
+	}
+}

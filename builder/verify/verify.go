@@ -48,7 +48,7 @@ func Image(ctx context.Context, repo builder.Reader, reference string, jobs int)
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{repo: repo, report: &Report{
+	c := &checker{repo: repo, paths: map[v1.Hash][]string{}, report: &Report{
 		Digest: img.Descriptor.Digest.String(), Contract: img.Annotations[builder.AnnotationContract], Faults: []string{},
 	}}
 	if c.report.Contract != "" && len(img.Platforms) > 0 {
@@ -62,6 +62,9 @@ func Image(ctx context.Context, repo builder.Reader, reference string, jobs int)
 		g.Go(func() error { return c.layer(ctx, l) })
 	}
 	err = g.Wait()
+	for _, p := range img.Platforms {
+		c.deltas(p)
+	}
 	slices.Sort(c.report.Faults)
 	c.report.Faults = c.report.Faults[:min(len(c.report.Faults), maxFaults)]
 	return c.report, err
@@ -85,6 +88,8 @@ type checker struct {
 	repo   builder.Reader
 	mu     sync.Mutex
 	report *Report
+	// paths are what layers write or delete, except base layers of the assets, by digest.
+	paths map[v1.Hash][]string
 }
 
 func (c *checker) fault(format string, args ...any) {
@@ -122,7 +127,7 @@ func (c *checker) content(ctx context.Context, body io.Reader, l inspect.Layer) 
 	sum := sha256.New()
 	stream := io.TeeReader(&stopping{ctx, plain}, sum)
 	if c.report.Contract != "" {
-		if err := layer.Check(stream, l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }); err != nil {
+		if err := layer.Check(stream, l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }, c.touched(l)); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/publish/layout"
@@ -328,5 +330,66 @@ func TestCompactLeavesNoDelta(t *testing.T) {
 	if res := mustBuild(t, dir, "--layout", out, "--compact"); res.Digest != fresh.Digest {
 		raw, _ := json.Marshal(res)
 		t.Errorf("compacted: %s, want the digest of a fresh build, %s", raw, fresh.Digest)
+	}
+}
+
+func TestVerifyFindsADeltaThatTouchesAnotherPhase(t *testing.T) {
+	dir := project(t)
+	out := filepath.Join(t.TempDir(), "a.oci")
+	mustBuild(t, dir, "--layout", out)
+	l, err := layout.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := inspect.Load(t.Context(), l, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad, err := layer.NewDelta(nil, []string{"bin/game"}, layer.None, img.Platforms[0].ConfigFile.Created.Time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put, err := l.PutBlob(t.Context(), bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put.Descriptor.Annotations = map[string]string{
+		builder.AnnotationPhase: "assets", builder.AnnotationLayerKind: builder.KindDelta, builder.AnnotationLayerKey: put.Descriptor.Digest.String(),
+	}
+	var platforms []compose.Platform
+	for _, p := range img.Platforms {
+		c := compose.Platform{Platform: p.Platform}
+		for _, phase := range []builder.Phase{builder.Assets, builder.Code, builder.Server} {
+			part, ok := p.Part(phase)
+			if !ok {
+				t.Fatalf("no part of %s", phase)
+			}
+			if phase == builder.Assets {
+				part.Layers = append(part.Layers, compose.Layer{Descriptor: put.Descriptor, DiffID: put.Descriptor.Digest})
+			}
+			c.Parts = append(c.Parts, part)
+		}
+		platforms = append(platforms, c)
+	}
+	index, err := compose.Build(platforms, compose.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range index.Images {
+		if err := os.WriteFile(filepath.Join(out, "blobs", "sha256", i.ConfigDescriptor.Digest.Hex), i.Config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.PutManifest(t.Context(), string(i.ManifestDescriptor.MediaType), i.Manifest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.PutManifest(t.Context(), string(index.Descriptor.MediaType), index.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Tag(t.Context(), "bad", index.Descriptor, index.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if code, stderr := builderRun(t, nil, "verify", "oci:"+out+":bad"); code != 3 || !strings.Contains(stderr, `touches "bin/game" of phase code`) {
+		t.Errorf("verify: exit %d, want 3 and the path\n%s", code, stderr)
 	}
 }

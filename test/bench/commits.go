@@ -22,18 +22,16 @@ const commits = 60
 // strategy is one way to build every commit.
 type strategy struct {
 	contender
-	title string
-	// before is run before each build.
-	before func() error
+	title  string
 	pushed []float64 // MB, by commit
 }
 
 // replay sends the same history of the tree through builder with its lock, builder without (a fixed cut), and BuildKit.
 func replay(ctx context.Context, in *inputs) error {
-	log, fixed := &pitcrew{in: in, codec: "none"}, &pitcrew{in: in, codec: "none"}
+	log, fixed := &pitcrew{in: in, codec: "none"}, &pitcrew{in: in, codec: "none", extra: []string{"--compact"}}
 	all := []*strategy{
 		{contender: log, title: "pitcrew builder"},
-		{contender: fixed, title: "fixed split (builder without its lock)", before: func() error { return os.RemoveAll(filepath.Join(fixed.dir, "assets.lock")) }},
+		{contender: fixed, title: "fixed split (builder --compact)"},
 		{contender: newBuildKit(in, "none"), title: "BuildKit, 16 COPY --link"},
 	}
 	for _, s := range all {
@@ -50,8 +48,8 @@ func replay(ctx context.Context, in *inputs) error {
 			return fmt.Errorf("%s: %w", s.title, err)
 		}
 	}
-	h := &history{in: in, r: rand.New(rand.NewPCG(60, 1))}
-	if err := h.load(); err != nil {
+	h, err := newHistory(in)
+	if err != nil {
 		return err
 	}
 	var over []float64
@@ -60,11 +58,6 @@ func replay(ctx context.Context, in *inputs) error {
 			return err
 		}
 		for _, s := range all {
-			if s.before != nil {
-				if err := s.before(); err != nil {
-					return err
-				}
-			}
 			f, err := s.build(ctx)
 			if err != nil {
 				return fmt.Errorf("commit %d (%s): %s: %w", i, h.kinds[i], s.title, err)
@@ -119,6 +112,11 @@ type history struct {
 	kinds   []string
 	changed []float64 // MB: bytes of files that were edited, added or renamed
 	n       int
+}
+
+func newHistory(in *inputs) (*history, error) {
+	h := &history{in: in, r: rand.New(rand.NewPCG(60, 1))}
+	return h, h.load()
 }
 
 func (h *history) load() error {

@@ -26,6 +26,7 @@ type contender interface {
 type pitcrew struct {
 	in    *inputs
 	codec string
+	extra []string // flags
 	dir   string
 	reg   *registry
 }
@@ -56,10 +57,10 @@ func (p *pitcrew) start(_ context.Context, reg *registry) (err error) {
 }
 
 func (p *pitcrew) build(ctx context.Context) (figures, error) {
-	return command(ctx, p.reg, 0, []string{
+	return command(ctx, p.reg, 0, append([]string{
 		filepath.Join(p.in.root, "bin/builder"), "build", "-f", filepath.Join(p.dir, "pipeline.yaml"),
 		"--registry", p.reg.host, "--plain-http", "--cache-dir", filepath.Join(p.dir, "cache"),
-	})
+	}, p.extra...))
 }
 
 // forget keeps the lock: it is in version control.

@@ -37,6 +37,12 @@ func run(ctx context.Context, runs int, sample, history bool) error {
 		return err
 	}
 	if history {
+		if err := orders(ctx, in); err != nil {
+			return fmt.Errorf("orders of layers: %w", err)
+		}
+		if in, err = prepare(ctx, root); err != nil { // the tree as it was
+			return err
+		}
 		return replay(ctx, in)
 	}
 	var all results
