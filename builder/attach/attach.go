@@ -209,3 +209,58 @@ func (b blob) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
 	_, err := w.Write(b.content)
 	return b.desc, err
 }
+
+// Copy takes everything that is attached to an image to another repository, in which the image is, and returns how many
+// artifacts these are. What is attached to an artifact comes along too.
+func Copy(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash) (int, error) {
+	return copyTree(ctx, from, to, subject, maxDepth)
+}
+
+// maxDepth bounds how deep artifacts may be attached to artifacts: a signature of a bill of materials is 2.
+const maxDepth = 4
+
+func copyTree(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash, depth int) (int, error) {
+	all, err := list(ctx, from, subject)
+	if err != nil || len(all) == 0 {
+		return 0, err
+	}
+	if depth == 0 {
+		return 0, builder.Errorf(builder.Input, "", "artifacts are attached to artifacts more than %d deep", maxDepth)
+	}
+	n := 0
+	for _, d := range all {
+		if err := copyArtifact(ctx, from, to, subject, d); err != nil {
+			return n, fmt.Errorf("copy artifact %s: %w", d.Digest, err)
+		}
+		more, err := copyTree(ctx, from, to, d.Digest, depth-1)
+		if n += 1 + more; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash, d v1.Descriptor) error {
+	have, raw, err := from.Manifest(ctx, d.Digest.String())
+	if err != nil {
+		return err
+	}
+	var m manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return builder.Errorf(builder.Input, "", "it is not valid JSON: %w", err)
+	}
+	for _, part := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		content, err := readPart(ctx, from, part)
+		if err != nil {
+			return err
+		}
+		if _, err := putPart(ctx, to, Part{string(part.MediaType), content}); err != nil {
+			return err
+		}
+	}
+	if _, err := to.PutManifest(ctx, string(have.MediaType), raw); err != nil {
+		return err
+	}
+	d.MediaType, d.Size = have.MediaType, have.Size
+	return enlist(ctx, to, subject, d)
+}

@@ -50,10 +50,9 @@ func buildCommand(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBuild(cmd, o, f) },
 	}
 	f.addTo(cmd.Flags())
+	f.addHistory(cmd.Flags())
 	cmd.Flags().StringVar(&f.tarball, "tarball", "", "write a file for docker load and OCI tools instead")
 	cmd.Flags().StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
-	cmd.Flags().StringVar(&f.from, "from", "", "tag or digest of the image whose asset layers are kept when there is no lock file (default: the first tag)")
-	cmd.Flags().BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 	cmd.Flags().BoolVar(&f.frozen, "frozen", false, "fail with exit code 6 instead of writing a lock that changed")
 	return cmd
 }
@@ -68,6 +67,12 @@ func (f *buildFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&f.lock, "lock", "", "lock file instead of the pipeline's")
 	flags.BoolVar(&f.update, "update", false, "ask again what the tags of image sources stand for, instead of the lock")
 	flags.IntVar(&f.jobs, "jobs", max(2, runtime.GOMAXPROCS(0)), "layers packed and sent at the same time")
+}
+
+// addHistory adds what decides which layers are kept.
+func (f *buildFlags) addHistory(flags *pflag.FlagSet) {
+	flags.StringVar(&f.from, "from", "", "tag or digest of the image whose asset layers are kept when there is no lock file (default: the first tag)")
+	flags.BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 }
 
 func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {

@@ -46,6 +46,7 @@ func planCommand(o *options) *cobra.Command {
 		},
 	}
 	f.addTo(cmd.Flags())
+	f.addHistory(cmd.Flags())
 	return cmd
 }
 
