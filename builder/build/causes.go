@@ -11,6 +11,9 @@ import (
 // causes compares a layer with what the lock says of it.
 func (u *unit) causes(i int, prev *lock.Lock) []Cause {
 	out := []Cause{}
+	if u.ready {
+		return out // nobody has its files
+	}
 	part := u.plan.Layers[i]
 	was := map[string]bool{}
 	if prev != nil && u.phase.Name == builder.Assets {

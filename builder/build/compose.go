@@ -25,6 +25,9 @@ func (b *Builder) Compose(ctx context.Context, req Request, refs map[builder.Pha
 		return nil, err
 	}
 	for _, u := range r.units {
+		if u.ready {
+			continue
+		}
 		if err := layer.Hash(ctx, u.tree.Files(), r.Workers); err != nil {
 			return nil, err
 		}

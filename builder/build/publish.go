@@ -157,8 +157,8 @@ func (r *run) pushPhases(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		tags := phaseTags(phase, inputsOf(r.units, phase))
-		if err := r.publish(ctx, repo, index, tags); err != nil {
+		tags := append(phaseTags(phase, inputsOf(r.units, phase)), r.sourcesTags(phase)...)
+		if err := r.publish(ctx, repo, index, tags, r.attachPaths(phase)); err != nil {
 			return nil, fmt.Errorf("publish %s:%s: %w", repo.Name(), tags[0], err)
 		}
 		refs = append(refs, repo.Name()+"@"+index.Descriptor.Digest.String())
@@ -175,6 +175,20 @@ func phaseTags(phase builder.Phase, inputs map[string]v1.Hash) []string {
 	}
 	for _, platform := range slices.Sorted(maps.Keys(inputs)) {
 		tags = append(tags, compose.PhaseTag(phase, compose.PhaseDigest(map[string]v1.Hash{platform: inputs[platform]})))
+	}
+	return tags
+}
+
+// sourcesTags are the names under which a phase's image is found by what each platform's was made of.
+func (r *run) sourcesTags(phase builder.Phase) []string {
+	var tags []string
+	for _, u := range r.units {
+		if u.phase.Name != phase || u.sourceDigest == (v1.Hash{}) {
+			continue
+		}
+		if tag := sourcesTag(phase, u.sourceDigest); !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
 	}
 	return tags
 }

@@ -79,6 +79,15 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 	}
 	r.units = plannedUnits(r.req)
 	for _, u := range r.units {
+		if err := r.resolve(ctx, u); err != nil {
+			return nil, err
+		}
+		if err := r.takeReady(ctx, u); err != nil {
+			return nil, err
+		}
+		if u.ready {
+			continue
+		}
 		if err := r.readTree(ctx, u); err != nil {
 			return nil, err
 		}
@@ -87,6 +96,9 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 		return nil, err
 	}
 	for _, u := range r.units {
+		if u.ready {
+			continue
+		}
 		if err := r.planLayers(ctx, u); err != nil {
 			return nil, fmt.Errorf("phase %s: %w", u.phase.Name, err)
 		}
@@ -125,7 +137,7 @@ func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
 	}
 	lost := map[int]bool{}
 	for i, l := range u.layers {
-		if d, ok := l.Descriptor(); ok && l.IsExisting() && !r.req.remake {
+		if d, ok := l.Descriptor(); ok && l.IsExisting() && !r.req.remake && !u.ready {
 			have, err := repo.HasBlob(ctx, d)
 			if err != nil {
 				return nil, err
@@ -247,7 +259,7 @@ func (r *run) newLock() (*lock.Lock, error) {
 		*out = *r.req.Lock
 	}
 	for _, u := range r.units {
-		if u.phase.Name == builder.Assets {
+		if u.phase.Name == builder.Assets && !u.ready {
 			if err := u.lockInto(out); err != nil {
 				return nil, err
 			}

@@ -23,10 +23,15 @@ import (
 type unit struct {
 	phase     Phase
 	platforms []v1.Platform
-	tree      builder.Tree
-	config    v1.Config
-	plan      split.Result
-	layers    []*layer.Layer
+	sources   []found
+	// sourceDigest is of the sources' input digests, where that can spare a download.
+	sourceDigest v1.Hash
+	// ready is set for a unit that was taken from the registry: its tree has paths only.
+	ready  bool
+	tree   builder.Tree
+	config v1.Config
+	plan   split.Result
+	layers []*layer.Layer
 	// made is set when a layer of the unit had to be packed.
 	made bool
 	// input is known once every file of the tree is hashed.
@@ -57,29 +62,20 @@ func (u *unit) name() string {
 	return fmt.Sprintf("%s %s", u.phase.Name, u.platforms[0])
 }
 
-// readTree resolves the unit's sources and merges what they hold into one tree.
+// readTree merges what the unit's sources hold into one tree.
 func (r *run) readTree(ctx context.Context, u *unit) error {
-	platform := u.platforms[0]
 	var parts []merge.Part
 	u.config = v1.Config{}
-	for _, s := range u.phase.Sources {
-		if len(s.Platforms) > 0 && !slices.ContainsFunc(s.Platforms, platform.Equals) {
-			continue
-		}
-		resolved, err := s.Resolve(ctx, platform)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.Origin, err)
-		}
-		r.pins = append(r.pins, resolved.Pins()...)
-		if pending := resolved.Pending(); pending > 0 {
+	for _, s := range u.sources {
+		if pending := s.resolved.Pending(); pending > 0 {
 			r.fetched += pending
-			r.Log.Info("fetching", "source", s.Origin, "platform", platform.String(), "bytes", pending)
+			r.Log.Info("fetching", "source", s.Origin, "platform", u.platforms[0].String(), "bytes", pending)
 		}
-		tree, err := resolved.Tree(ctx)
+		tree, err := s.resolved.Tree(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Origin, err)
 		}
-		if c, ok := resolved.(interface{ Config() *v1.ConfigFile }); ok && c.Config() != nil {
+		if c, ok := s.resolved.(interface{ Config() *v1.ConfigFile }); ok && c.Config() != nil {
 			u.config = compose.Merge(u.config, c.Config().Config)
 		}
 		parts = append(parts, merge.Part{

@@ -90,3 +90,6 @@ func (r *Resolved) largestFirst() []int {
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(r.packages[b].Size, r.packages[a].Size) })
 	return order
 }
+
+// Remote reports that packages may have to be downloaded.
+func (r *Resolved) Remote() bool { return true }

@@ -164,3 +164,6 @@ func (c *cancellable) Read(p []byte) (int, error) {
 	}
 	return c.r.Read(p) //nolint:wrapcheck // a reader passes errors on
 }
+
+// Remote reports whether the archive may have to be downloaded.
+func (r *Resolved) Remote() bool { return r.local == nil }

@@ -66,3 +66,6 @@ func (r *Resolved) Tree(ctx context.Context) (builder.Tree, error) {
 	}
 	return flatten(layers), nil
 }
+
+// Remote reports that layers may have to be downloaded.
+func (r *Resolved) Remote() bool { return true }

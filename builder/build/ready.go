@@ -1,0 +1,219 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/attach"
+	"github.com/pitcrew-dev/pitcrew/builder/inspect"
+	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/split"
+)
+
+// The registry is the cache of phases whose sources would have to be fetched: an image that was made of the same sources, in
+// the same way, is taken as it is. Its paths are attached to it, so that what other phases write can be compared with them
+// although nobody has its files.
+
+// The paths of a phase image as an artifact beside it.
+const (
+	pathsArtifact = "application/vnd.dev.pitcrew.paths.v1"
+	pathsPart     = "application/vnd.dev.pitcrew.paths.v1+json+zstd"
+	maxPaths      = 512 << 20 // bytes of JSON
+)
+
+// pathLine is an entry without its content. The path is base64 in JSON: it need not be UTF-8.
+type pathLine struct {
+	Path []byte       `json:"p"`
+	Type builder.Type `json:"t"`
+	Mode uint32       `json:"m"`
+	UID  int          `json:"u,omitempty"`
+	GID  int          `json:"g,omitempty"`
+}
+
+// remote is a source that may have to fetch its content.
+type remote interface{ Remote() bool }
+
+// found is a source that was resolved for a unit's platform.
+type found struct {
+	Source
+	resolved builder.Resolved
+}
+
+func (r *run) resolve(ctx context.Context, u *unit) error {
+	platform := u.platforms[0]
+	for _, s := range u.phase.Sources {
+		if len(s.Platforms) > 0 && !slices.ContainsFunc(s.Platforms, platform.Equals) {
+			continue
+		}
+		resolved, err := s.Resolve(ctx, platform)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Origin, err)
+		}
+		r.pins = append(r.pins, resolved.Pins()...)
+		u.sources = append(u.sources, found{s, resolved})
+	}
+	return u.digestSources(ctx)
+}
+
+// digestSources names what the unit is made of, without making it; only where that can spare a download.
+func (u *unit) digestSources(ctx context.Context) error {
+	if !slices.ContainsFunc(u.sources, func(f found) bool { m, ok := f.resolved.(remote); return ok && m.Remote() }) {
+		return nil
+	}
+	config, err := json.Marshal(u.phase.Config)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "pitcrew sources 1\n%s\n%s %d %d\n%s\n", u.phase.Name, u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
+	for _, f := range u.sources {
+		input, err := f.resolved.InputDigest(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Origin, err)
+		}
+		place, err := json.Marshal([]any{f.Include, f.Exclude, f.Destination, f.UID, f.GID})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %s\n", input, place)
+	}
+	u.sourceDigest = v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
+	return nil
+}
+
+// sourcesTag is the tag of a phase image by what it was made of.
+func sourcesTag(phase builder.Phase, digest v1.Hash) string {
+	return string(phase) + "-src-" + digest.Hex[:32]
+}
+
+// takeReady takes the unit from the registry, if something would have to be fetched to make it and an image is there.
+func (r *run) takeReady(ctx context.Context, u *unit) error {
+	fetches := slices.ContainsFunc(u.sources, func(f found) bool { return f.resolved.Pending() != 0 })
+	if !fetches || u.sourceDigest == (v1.Hash{}) || r.req.remake || r.req.Compact && u.phase.Name == builder.Assets {
+		return nil
+	}
+	repo, err := r.Open(u.phase.Repository)
+	if err != nil {
+		return err
+	}
+	img, err := inspect.Load(ctx, repo, sourcesTag(u.phase.Name, u.sourceDigest))
+	if errors.Is(err, builder.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for an image of phase %s: %w", u.phase.Name, err)
+	}
+	tree, err := readPaths(ctx, repo, img.Descriptor.Digest, u.platforms[0])
+	if err != nil {
+		r.Log.Warn("an image of the same sources is there, but its list of paths cannot be read", "phase", u.name(), "err", err)
+		return nil
+	}
+	return r.adopt(u, img, tree)
+}
+
+// adopt makes the image's layers the unit's, unless they are not those of the lock.
+func (r *run) adopt(u *unit, img *inspect.Image, tree builder.Tree) error {
+	for _, p := range img.Platforms {
+		part, ok := p.Part(u.phase.Name)
+		if !ok || !p.Platform.Equals(u.platforms[0]) {
+			continue
+		}
+		var layers []*layer.Layer
+		var plan split.Result
+		for i, l := range p.Layers {
+			key, ok := l.Key()
+			if !ok || u.phase.Name == builder.Assets && !r.locked(i, len(p.Layers), l.Descriptor.Digest) {
+				return nil
+			}
+			layers = append(layers, layer.Existing(bare(l.Descriptor), l.DiffID, key, layer.Codec{}))
+			plan.Layers = append(plan.Layers, split.Layer{ID: i, Kind: l.Descriptor.Annotations[builder.AnnotationLayerKind]})
+		}
+		u.ready, u.layers, u.plan, u.tree, u.config, u.input = true, layers, plan, tree, part.Config, part.InputDigest
+		r.Log.Info("taken from the registry", "phase", u.name(), "image", img.Descriptor.Digest.String())
+		return nil
+	}
+	return nil
+}
+
+// locked reports whether the lock has this asset layer, among so many.
+func (r *run) locked(i, n int, digest v1.Hash) bool {
+	return r.req.Lock != nil && len(r.req.Lock.Layers) == n && r.req.Lock.Layers[i].Digest == digest
+}
+
+// attachPaths stores the paths of a phase's units beside its image.
+func (r *run) attachPaths(phase builder.Phase) attachment {
+	return func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+		lists := map[string][]pathLine{}
+		for _, u := range r.units {
+			if u.phase.Name != phase || u.sourceDigest == (v1.Hash{}) {
+				continue
+			}
+			lines := make([]pathLine, len(u.tree.Entries))
+			for i, e := range u.tree.Entries {
+				lines[i] = pathLine{[]byte(e.Path), e.Type, e.Mode, e.UID, e.GID}
+			}
+			lists[u.platforms[0].String()] = lines
+		}
+		if len(lists) == 0 {
+			return nil
+		}
+		raw, err := json.Marshal(lists)
+		if err != nil {
+			return err
+		}
+		enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return err
+		}
+		_, err = attach.Put(ctx, repo, image, pathsArtifact, []attach.Part{{MediaType: pathsPart, Content: enc.EncodeAll(raw, nil)}})
+		if err != nil {
+			return fmt.Errorf("attach the list of paths: %w", err)
+		}
+		return nil
+	}
+}
+
+func readPaths(ctx context.Context, repo builder.Reader, image v1.Hash, platform v1.Platform) (builder.Tree, error) {
+	artifacts, err := attach.List(ctx, repo, image, pathsArtifact)
+	if err != nil {
+		return builder.Tree{}, err
+	}
+	if len(artifacts) == 0 {
+		return builder.Tree{}, errors.New("there is none")
+	}
+	parts, err := attach.Read(ctx, repo, artifacts[len(artifacts)-1].Digest)
+	if err != nil || len(parts) != 1 {
+		return builder.Tree{}, fmt.Errorf("%d parts: %w", len(parts), err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPaths))
+	if err != nil {
+		return builder.Tree{}, err
+	}
+	defer dec.Close()
+	raw, err := dec.DecodeAll(parts[0].Content, nil)
+	if err != nil {
+		return builder.Tree{}, err
+	}
+	var lists map[string][]pathLine
+	if err := json.Unmarshal(raw, &lists); err != nil {
+		return builder.Tree{}, err
+	}
+	lines, ok := lists[platform.String()]
+	if !ok {
+		return builder.Tree{}, fmt.Errorf("it has none for %s", platform)
+	}
+	tree := builder.Tree{Entries: make([]builder.Entry, len(lines))}
+	for i, l := range lines {
+		tree.Entries[i] = builder.Entry{Path: string(l.Path), Type: l.Type, Mode: l.Mode, UID: l.UID, GID: l.GID}
+	}
+	return tree, nil
+}
