@@ -94,8 +94,8 @@ func putPart(ctx context.Context, repo builder.Repository, p Part) (v1.Descripto
 	return d, err
 }
 
-// fallbackTag is where the list is kept if the registry does not keep one.
-func fallbackTag(subject v1.Hash) string { return subject.Algorithm + "-" + subject.Hex }
+// FallbackTag is where the list of what refers to an image is kept if the registry does not keep one.
+func FallbackTag(subject v1.Hash) string { return subject.Algorithm + "-" + subject.Hex }
 
 // enlist adds an artifact to the list by tag, unless the registry keeps the list.
 func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.Descriptor) error {
@@ -118,11 +118,11 @@ func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.
 		return err
 	}
 	list.MediaType, list.Size = types.OCIImageIndex, int64(len(raw))
-	return repo.Tag(ctx, fallbackTag(subject), list, raw)
+	return repo.Tag(ctx, FallbackTag(subject), list, raw)
 }
 
 func byTag(ctx context.Context, repo builder.Reader, subject v1.Hash) ([]v1.Descriptor, error) {
-	_, raw, err := repo.Manifest(ctx, fallbackTag(subject))
+	_, raw, err := repo.Manifest(ctx, FallbackTag(subject))
 	if errors.Is(err, builder.ErrNotFound) {
 		return nil, nil
 	}
@@ -158,6 +158,11 @@ func list(ctx context.Context, repo builder.Reader, subject v1.Hash) ([]v1.Descr
 		}
 	}
 	return byTag(ctx, repo, subject)
+}
+
+// All returns what is attached to an image, of every type.
+func All(ctx context.Context, repo builder.Reader, subject v1.Hash) ([]v1.Descriptor, error) {
+	return list(ctx, repo, subject)
 }
 
 // Read returns an artifact's parts, which are held in memory: at most 64 MiB each.
