@@ -58,9 +58,10 @@ func (r *run) resolve(ctx context.Context, u *unit) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Origin, err)
 		}
-		r.pins = append(r.pins, resolved.Pins()...)
+		u.pins = append(u.pins, resolved.Pins()...)
 		u.sources = append(u.sources, found{s, resolved})
 	}
+	r.pins = append(r.pins, u.pins...)
 	return u.digestSources(ctx)
 }
 

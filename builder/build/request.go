@@ -109,6 +109,8 @@ type PhaseResult struct {
 	InputDigest string `json:"inputDigest"`
 	// Cached is true if no layer of the phase had to be made.
 	Cached bool `json:"cached"`
+	// Reason is why it is cached, or which input changed.
+	Reason string `json:"reason,omitempty"`
 	// Layers counts the layers on one platform.
 	Layers int `json:"layers"`
 }

@@ -247,6 +247,7 @@ func (r *run) phaseResults() []PhaseResult {
 				pr.Cached = pr.Cached && !u.made
 			}
 		}
+		pr.Reason = r.reason(phase)
 		out = append(out, pr)
 	}
 	return out

@@ -24,6 +24,7 @@ type unit struct {
 	phase     Phase
 	platforms []v1.Platform
 	sources   []found
+	pins      []builder.Pin
 	// sourceDigest is of the sources' input digests, where that can spare a download.
 	sourceDigest v1.Hash
 	// ready is set for a unit that was taken from the registry: its tree has paths only.

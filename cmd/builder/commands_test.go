@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
@@ -44,7 +45,18 @@ func TestPlanSaysWhatABuildWouldDo(t *testing.T) {
 		return p
 	}
 
+	reasons := func(p build.Plan) string {
+		var out []string
+		for _, ph := range p.Phases {
+			out = append(out, ph.Name+": "+ph.Reason)
+		}
+		return strings.Join(out, "\n")
+	}
+
 	first := plan(10)
+	if diff := cmp.Diff("assets: no earlier build is known\ncode: no earlier build is known\nserver: no earlier build is known", reasons(first)); diff != "" {
+		t.Errorf("reasons of a first build (-want +got):\n%s", diff)
+	}
 	if _, _, stderr := command(t, dir, "inspect", reg+"/game:1", "--plain-http"); !strings.Contains(stderr, "not found") {
 		t.Errorf("after a plan the tag is there: %s", stderr)
 	}
@@ -56,12 +68,23 @@ func TestPlanSaysWhatABuildWouldDo(t *testing.T) {
 		t.Errorf("plan of no change = %+v", none)
 	}
 
+	write(t, dir, "amd64/bin/game", "better")
+	code := plan(10)
+	const unchanged = "nothing changed: every layer is there"
+	if got := reasons(code); !strings.Contains(got, "assets: "+unchanged) || !strings.Contains(got, "code: its sources or settings changed: the present image has input sha256:") {
+		t.Errorf("reasons of a code change:\n%s", got)
+	}
+	write(t, dir, "amd64/bin/game", "amd64 code")
+
 	write(t, dir, "assets/tex/c.png", noise(99))
 	write(t, dir, "assets/new.xml", "<new/>")
 	if err := os.Remove(filepath.Join(dir, "assets/h.xml")); err != nil {
 		t.Fatal(err)
 	}
 	edit := plan(10)
+	if got := reasons(edit); !strings.Contains(got, "assets: 3 files changed: game/h.xml, game/new.xml, game/tex/c.png\ncode: "+unchanged) {
+		t.Errorf("reasons of an edit:\n%s", got)
+	}
 	var causes []string
 	for _, l := range edit.Layers {
 		for _, c := range l.Causes {

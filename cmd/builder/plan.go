@@ -75,7 +75,7 @@ func printPlanText(w io.Writer, p *build.Plan) error {
 		if ph.Cached {
 			state = "nothing to make"
 		}
-		fmt.Fprintf(w, "phase %s: %s (%d layers, input %.19s)\n", ph.Name, state, ph.Layers, ph.InputDigest)
+		fmt.Fprintf(w, "phase %s: %s (%d layers, input %.19s): %s\n", ph.Name, state, ph.Layers, ph.InputDigest, ph.Reason)
 	}
 	for _, l := range p.Layers {
 		fmt.Fprintf(w, "new layer %.19s: %s %s, %s\n", l.Digest, l.Phase, strings.Join(l.Platforms, " "), bytesText(l.Size))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -137,5 +139,40 @@ func TestOnePhaseOfAFreshMachine(t *testing.T) {
 	}
 	if n := gets.Load(); n != 2 {
 		t.Errorf("compose fetched %d archives", n-2)
+	}
+}
+
+func TestConcurrentBuildsOfTheSameInputsConverge(t *testing.T) {
+	server := realRegistry(t, nil)
+	var dirs [3]string
+	for i := range dirs {
+		dirs[i] = project(t)
+	}
+	for round := range 3 {
+		var digests [len(dirs)]string
+		var all sync.WaitGroup
+		for i, dir := range dirs {
+			write(t, dir, "assets/tex/c.png", noise(byte(90+round)))
+			all.Go(func() {
+				var out, errs bytes.Buffer
+				code := run(t.Context(), []string{
+					"build", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache"),
+					"--registry", server + "/a", "--plain-http",
+				}, func(string) string { return "" }, &out, &errs)
+				if code != 0 {
+					t.Errorf("round %d, build %d: exit %d\n%s", round, i, code, errs.String())
+				}
+				_, digests[i], _ = strings.Cut(strings.TrimSpace(out.String()), "@")
+			})
+		}
+		all.Wait()
+		for i, d := range digests {
+			if d == "" || d != digests[0] {
+				t.Errorf("round %d: build %d gives %s, another %s", round, i, d, digests[0])
+			}
+		}
+		if code, stderr := builderRun(t, nil, "verify", server+"/a/game:1", "--plain-http"); code != 0 {
+			t.Errorf("round %d: verify: exit %d\n%s", round, code, stderr)
+		}
 	}
 }

@@ -164,13 +164,6 @@ func TestAWrongVariableIsAMisuseThatNamesIt(t *testing.T) {
 	}
 }
 
-func TestAnArgumentCheckInsideACommandIsAMisuse(t *testing.T) {
-	x := tool{result: cli.Args(cobra.ExactArgs(1))(&cobra.Command{}, nil)}
-	if code := x.run(t, "sub"); code != 2 {
-		t.Errorf("exit %d, want 2; %s", code, x.stderr)
-	}
-}
-
 func TestErrorsDoNotSteerTheTerminal(t *testing.T) {
 	x := tool{result: errors.New("entry \x1b]0;owned\a\u202e\x00 of a.tar\nsecond line")}
 	x.run(t, "sub")

@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"unicode"
-
-	"github.com/spf13/cobra"
 )
 
 const (
@@ -38,16 +36,6 @@ type exitCoder interface {
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
-
-// Args makes an argument check's error one of the command line, for commands that call the check themselves.
-func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
-}
 
 // exitCode is what the error says, unless it is a child process's status: that is not ours.
 func exitCode(err error) int {
