@@ -111,14 +111,14 @@ func (r *run) takeLock(ctx context.Context) error {
 	if r.req.Lock != nil || r.req.Compact || r.req.remake {
 		return nil
 	}
-	repo, err := r.Open(r.req.Repository)
-	if err != nil {
-		return err
-	}
 	if err := r.known.loadPrevious(ctx); err != nil || r.known.previous == nil {
 		return err
 	}
-	r.req.Lock, err = r.attachedLock(ctx, repo, r.known.previous)
+	from, err := r.origin()
+	if err != nil {
+		return err
+	}
+	r.req.Lock, err = r.attachedLock(ctx, from.Repository, r.known.previous)
 	r.known.lock = r.req.Lock
 	return err
 }

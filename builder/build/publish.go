@@ -77,6 +77,9 @@ func (r *run) markPresent() error {
 		return nil
 	}
 	repo, err := r.Open(r.req.Repository)
+	if err == nil && r.req.From != nil && r.req.From.Name != repo.Name() {
+		return nil // another repository's image says nothing about this one
+	}
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,11 @@ func (r *run) pushLayer(ctx context.Context, l *layer.Layer, repoName string) er
 	if err != nil {
 		return err
 	}
-	put, err := repo.PutBlob(ctx, r.watch(l))
+	blob, from := r.watch(l), []string(nil)
+	if d, known := l.Descriptor(); known && r.elsewhere(d) {
+		blob, from = &copied{from: r.req.From.Repository, desc: bare(d)}, []string{r.req.From.Name}
+	}
+	put, err := repo.PutBlob(ctx, blob, from...)
 	if err != nil {
 		return err
 	}
@@ -215,8 +222,12 @@ func (r *run) pushServer(ctx context.Context) (*Result, error) {
 				continue
 			}
 			seen[l] = true
+			blob, err := r.forServer(u, l)
+			if err != nil {
+				return nil, err
+			}
 			g.Go(func() error {
-				put, err := repo.PutBlob(gctx, l, u.phase.Repository)
+				put, err := repo.PutBlob(gctx, blob, u.phase.Repository)
 				if put.Transfer == builder.Mounted || put.Transfer == builder.Pushed {
 					r.sums.add(put)
 				}
@@ -231,6 +242,17 @@ func (r *run) pushServer(ctx context.Context) (*Result, error) {
 		return nil, fmt.Errorf("publish %s: %w", repo.Name(), err)
 	}
 	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())
+}
+
+// forServer is a layer as it can be sent to the server's repository, should that not mount it: what cannot be made again is
+// read from the phase's.
+func (r *run) forServer(u *unit, l *layer.Layer) (builder.Blob, error) {
+	d, known := l.Descriptor()
+	if !known || !l.IsExisting() {
+		return l, nil
+	}
+	from, err := r.Open(u.phase.Repository)
+	return &copied{from: from, desc: bare(d)}, err
 }
 
 func (r *run) composeServer() (compose.Index, error) {

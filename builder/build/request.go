@@ -27,9 +27,9 @@ type Request struct {
 	Budgets Budgets
 	// Lock is what the last build remembered, or nil.
 	Lock *lock.Lock
-	// From is the tag or digest, in Repository, of the image whose layers are kept if there is no Lock: the one beside it is
-	// taken then. Default: the first tag.
-	From string
+	// From is the image whose layers are kept if there is no Lock: the one beside it is taken then. nil: what the first tag
+	// names.
+	From *Origin
 	// Only restricts the build to these phases' own images: no server image is composed.
 	Only []builder.Phase
 	// Compact plans all layers afresh, whatever the lock says of them.
@@ -38,6 +38,15 @@ type Request struct {
 	ServerOnly bool
 	// remake makes layers again that are known.
 	remake bool
+}
+
+// Origin is an image to go on from.
+type Origin struct {
+	Repository builder.Reader
+	// Name is the repository's, as PutBlob takes it to mount from.
+	Name string
+	// Reference is a tag or digest in it.
+	Reference string
 }
 
 // Phase is one phase of a request.

@@ -142,7 +142,7 @@ func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !have {
+			if !have && !r.elsewhere(d) {
 				lost[u.plan.Layers[i].ID] = true
 			}
 		}
@@ -150,28 +150,48 @@ func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
 	return lost, nil
 }
 
+// elsewhere reports whether the image that the build was told to go on from has the layer.
+func (r *run) elsewhere(d v1.Descriptor) bool {
+	if r.req.From == nil || r.known.previous == nil {
+		return false
+	}
+	for _, p := range r.known.previous.Platforms {
+		for _, l := range p.Layers {
+			if l.Descriptor.Digest == d.Digest {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // loadPrevious reads the image that the build goes on from: the one that was asked for, or what the first tag names now; nil
 // if there is none.
 func (r *run) loadPrevious(ctx context.Context) (*inspect.Image, error) {
-	reference := r.req.From
-	if reference == "" && len(r.req.Tags) > 0 {
-		reference = r.req.Tags[0]
+	from, err := r.origin()
+	if from == nil || err != nil {
+		return nil, err
 	}
-	if reference == "" {
+	img, err := inspect.Load(ctx, from.Repository, from.Reference)
+	if errors.Is(err, builder.ErrNotFound) && r.req.From == nil {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s:%s: %w", from.Name, from.Reference, err)
+	}
+	return img, nil
+}
+
+// origin is where the image is that the build goes on from; nil if there is no tag to look at.
+func (r *run) origin() (*Origin, error) {
+	if r.req.From != nil || len(r.req.Tags) == 0 {
+		return r.req.From, nil
 	}
 	repo, err := r.Open(r.req.Repository)
 	if err != nil {
 		return nil, err
 	}
-	img, err := inspect.Load(ctx, repo, reference)
-	if errors.Is(err, builder.ErrNotFound) && r.req.From == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s:%s: %w", repo.Name(), reference, err)
-	}
-	return img, nil
+	return &Origin{Repository: repo, Name: repo.Name(), Reference: r.req.Tags[0]}, nil
 }
 
 // upToDate ends the build early: if every layer is known and each tag has the digest that the build would give it,

@@ -147,3 +147,30 @@ func TestArtifactsComeBackAsTheyWerePut(t *testing.T) {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 }
+
+func TestABuildGoesOnFromAnotherRepository(t *testing.T) {
+	dir, server := project(t), realRegistry(t, nil)
+	out := filepath.Join(t.TempDir(), "out.oci")
+	mustBuild(t, dir, "--registry", server+"/dev", "--plain-http")
+	write(t, dir, "assets/tex/c.png", noise(99)) // a base layer holds what is gone now
+	dev := mustBuild(t, dir, "--registry", server+"/dev", "--plain-http")
+	forget(t, dir)
+	if prod := mustBuild(t, dir, "--registry", server+"/prod", "--plain-http", "--from", server+"/dev/game:1"); prod.Digest != dev.Digest {
+		t.Errorf("in another repository: %s, want %s", prod.Digest, dev.Digest)
+	}
+	forget(t, dir)
+	if copied := mustBuild(t, dir, "--layout", out, "--plain-http", "--from", server+"/dev/game:1"); copied.Digest != dev.Digest {
+		t.Errorf("in a layout: %s, want %s", copied.Digest, dev.Digest)
+	}
+	for _, ref := range []string{server + "/prod/game:1", "oci:" + out + ":1"} {
+		if code, stderr := builderRun(t, nil, "verify", ref, "--plain-http"); code != 0 {
+			t.Errorf("verify %s: exit %d\n%s", ref, code, stderr)
+		}
+	}
+	forget(t, dir)
+	code, stderr := builderRun(t, nil, "build", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache"),
+		"--layout", out, "--plain-http", "--from", server+"/dev/game:none")
+	if code != 3 && code != 2 || !strings.Contains(stderr, "dev/game:none") {
+		t.Errorf("--from what is not there: exit %d\n%s", code, stderr)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -71,7 +72,7 @@ func (f *buildFlags) addTo(flags *pflag.FlagSet) {
 
 // addHistory adds what decides which layers are kept.
 func (f *buildFlags) addHistory(flags *pflag.FlagSet) {
-	flags.StringVar(&f.from, "from", "", "tag or digest of the image whose asset layers are kept when there is no lock file (default: the first tag)")
+	flags.StringVar(&f.from, "from", "", "image whose asset layers are kept when there is no lock file: a reference, or a tag or digest of the server's repository (default: the first tag)")
 	flags.BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 }
 
@@ -132,15 +133,36 @@ func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	if j.request, err = j.wiring.request(prev); err != nil {
 		return nil, err
 	}
-	j.request.Compact, j.request.From = f.compact, f.from
+	j.request.Compact = f.compact
 	open, err := j.opener()
 	if err != nil {
+		return nil, err
+	}
+	if j.request.From, err = j.origin(open); err != nil {
 		return nil, err
 	}
 	j.builder = &build.Builder{
 		Open: open, Layers: layers, Jobs: f.jobs, Workers: runtime.GOMAXPROCS(0), Log: log, Progress: o.progress(),
 	}
 	return j, nil
+}
+
+// origin is the image of --from: a tag or digest of the server's repository, or a reference.
+func (j *job) origin(open func(string) (builder.Repository, error)) (*build.Origin, error) {
+	from := j.flags.from
+	switch {
+	case from == "":
+		return nil, nil
+	case strings.Contains(from, "/") || strings.HasPrefix(from, "oci:"):
+		r, reference, err := j.options.open(from)
+		name, _ := cutReference(from)
+		return &build.Origin{Repository: r, Name: name, Reference: reference}, err
+	}
+	r, err := open(j.request.Repository)
+	if err != nil {
+		return nil, err
+	}
+	return &build.Origin{Repository: r, Name: r.Name(), Reference: from}, nil
 }
 
 // remember keeps what was learnt, also of a build that failed.

@@ -60,3 +60,44 @@ func TestLayersAreMountedOnlyFromWhereAManifestRefersToThem(t *testing.T) {
 		t.Errorf("the second build pushed %d bytes", res.PushedBytes)
 	}
 }
+
+// A registry may not mount at all. Layers that cannot be made again are then copied.
+func TestLayersAreCopiedWhereNothingIsMounted(t *testing.T) {
+	var mu sync.Mutex
+	present := map[string]bool{}
+	server := realRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		in, blob, isBlob := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/blobs/")
+		q := r.URL.Query()
+		switch {
+		case r.Method == http.MethodHead && isBlob && !present[in+" "+blob]:
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		case q.Get("mount") != "":
+			r.URL.RawQuery = "" // an upload is begun instead
+		case isBlob && q.Get("digest") != "":
+			present[in+" "+q.Get("digest")] = true
+		}
+		return false
+	})
+	dir := project(t)
+	mustBuild(t, dir, "--registry", server+"/games", "--plain-http", "--tag", "1")
+	write(t, dir, "assets/tex/c.png", noise(99)) // a base layer holds what is gone now
+	res := mustBuild(t, dir, "--registry", server+"/games", "--plain-http", "--tag", "2")
+	server2 := strings.Replace(res.Ref, "@"+res.Digest, ":2", 1)
+	if code, stderr := builderRun(t, nil, "verify", server2, "--plain-http"); code != 0 {
+		t.Errorf("verify: exit %d\n%s", code, stderr)
+	}
+	mu.Lock()
+	for key := range present { // forget the server's repository: all of it has to get there again
+		if strings.HasPrefix(key, "games/game ") {
+			delete(present, key)
+		}
+	}
+	mu.Unlock()
+	forgetLayers := mustBuild(t, dir, "--registry", server+"/games", "--plain-http", "--tag", "3")
+	if forgetLayers.Digest != res.Digest || forgetLayers.PushedBytes < 3_000_000 {
+		t.Errorf("%s with %d bytes sent, want %s and all layers copied", forgetLayers.Digest, forgetLayers.PushedBytes, res.Digest)
+	}
+}
