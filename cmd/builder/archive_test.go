@@ -44,3 +44,15 @@ func shell(t *testing.T, dir, script string) {
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }
+
+func TestAWorkingCopyIsWhatWasCheckedOut(t *testing.T) {
+	dir := project(t)
+	plain := mustBuild(t, dir, "--layout", filepath.Join(t.TempDir(), "a.oci"))
+	write(t, dir, "assets/.svn/wc.db", "one")
+	write(t, dir, "assets/tex/.svn/entries", "two")
+	write(t, dir, "amd64/.git/HEAD", "three")
+	write(t, dir, "arm64/.git", "gitdir: elsewhere") // of a worktree
+	if working := mustBuild(t, dir, "--layout", filepath.Join(t.TempDir(), "b.oci")); working.Digest != plain.Digest {
+		t.Errorf("with version control's own files: %s, want %s", working.Digest, plain.Digest)
+	}
+}

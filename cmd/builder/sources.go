@@ -6,6 +6,7 @@ import (
 	"iter"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,12 +55,15 @@ func describe(s *pipeline.Source) string {
 	}
 }
 
+// versionControl is what tools keep of their own in a working copy: no part of a game, and another one in every clone.
+var versionControl = []string{"**/.git/**", "**/.svn/**", "**/.hg/**"}
+
 // adapter makes the source that the pipeline describes.
 func (p platformSource) adapter(s *pipeline.Source) (builder.Source, error) {
 	switch {
 	case s.Dir != nil:
 		root := p.beside(s.Dir.Path)
-		return dir.New(root, dir.Options{Memo: p.memo(root), AbsoluteLinks: s.Dir.AbsoluteLinks, Exclude: s.Exclude, Hash: hashFiles}), nil
+		return dir.New(root, dir.Options{Memo: p.memo(root), AbsoluteLinks: s.Dir.AbsoluteLinks, Exclude: append(slices.Clone(s.Exclude), versionControl...), Hash: hashFiles}), nil
 	case s.Files != nil:
 		list, err := fileList(s.Files)
 		return files.New(p.folder(), files.Options{Files: list, Hash: hashFiles}), err
