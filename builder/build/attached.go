@@ -32,7 +32,8 @@ func (r *run) attachLock(ctx context.Context, repo builder.Repository, image v1.
 	if err != nil {
 		return err
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	// Digests hardly compress: what matters is that it takes no time.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(256<<10))
 	if err != nil {
 		return err
 	}

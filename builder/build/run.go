@@ -23,6 +23,8 @@ type run struct {
 	units []*unit
 	pins  []builder.Pin
 	sums  transfers
+	// next is the lock that the build gives, once it is known.
+	next *lock.Lock
 	// lost are layers of the lock that no repository has.
 	lost map[int]bool
 	// fetched is how many bytes sources had to get from elsewhere.
@@ -275,6 +277,9 @@ func (r *run) phaseResults() []PhaseResult {
 
 // newLock is what the next build should know: the assets' layers, if they were part of this build, and the pins.
 func (r *run) newLock() (*lock.Lock, error) {
+	if r.next != nil {
+		return r.next, nil
+	}
 	out := &lock.Lock{}
 	if r.req.Lock != nil {
 		*out = *r.req.Lock
@@ -292,6 +297,7 @@ func (r *run) newLock() (*lock.Lock, error) {
 	if len(out.Layers)+len(out.Images) == 0 {
 		return nil, nil // nothing to remember
 	}
+	r.next = out
 	return out, nil
 }
 

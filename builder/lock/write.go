@@ -28,8 +28,12 @@ func (l *Lock) WriteTo(w io.Writer) (int64, error) {
 	for _, y := range l.Layers {
 		fmt.Fprintf(out, "layer %d %s %s %s %s %s %d\n", y.ID, y.Kind, y.Codec, y.Key, y.Digest, y.DiffID, y.Size)
 	}
+	var line []byte
 	for _, f := range l.Files {
-		fmt.Fprintf(out, "%c %d %s %d %s %s\n", f.Type, f.Layer, modeText(f), f.Size, f.SHA256, quote(f.Path))
+		line = appendFile(line[:0], f)
+		if _, err := out.Write(line); err != nil {
+			break // kept by out
+		}
 	}
 	for _, g := range l.Gone {
 		fmt.Fprintf(out, "gone %d %s\n", g.Layer, quote(g.Path))
@@ -40,12 +44,18 @@ func (l *Lock) WriteTo(w io.Writer) (int64, error) {
 	return out.n, out.err
 }
 
-// modeText has the owner behind the mode unless it is root.
-func modeText(f File) string {
-	if f.UID == 0 && f.GID == 0 {
-		return strconv.FormatUint(uint64(f.Mode), 8)
+// appendFile appends a file's line: there are many. The owner stands behind the mode unless it is root.
+func appendFile(line []byte, f File) []byte {
+	line = append(line, f.Type, ' ')
+	line = append(strconv.AppendInt(line, int64(f.Layer), 10), ' ')
+	line = strconv.AppendUint(line, uint64(f.Mode), 8)
+	if f.UID != 0 || f.GID != 0 {
+		line = strconv.AppendInt(append(line, ':'), int64(f.UID), 10)
+		line = strconv.AppendInt(append(line, ':'), int64(f.GID), 10)
 	}
-	return fmt.Sprintf("%o:%d:%d", f.Mode, f.UID, f.GID)
+	line = append(strconv.AppendInt(append(line, ' '), f.Size, 10), ' ')
+	line = append(append(line, f.SHA256...), ' ')
+	return append(append(line, quote(f.Path)...), '\n')
 }
 
 // counted keeps the first error, so that the lines above need not.
