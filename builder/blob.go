@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -67,4 +68,45 @@ type Repository interface {
 
 func (t Transfer) String() string {
 	return [...]string{"reused", "mounted", "pushed"}[t]
+}
+
+// Bytes is a small blob held in memory: a config, a part of an artifact.
+type Bytes struct {
+	Desc    v1.Descriptor
+	Content []byte
+}
+
+// Descriptor implements [Blob].
+func (b Bytes) Descriptor() (v1.Descriptor, bool) { return b.Desc, true }
+
+// SizeHint implements [Blob].
+func (b Bytes) SizeHint() int64 { return b.Desc.Size }
+
+// WriteTo implements [Blob].
+func (b Bytes) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
+	_, err := w.Write(b.Content)
+	return b.Desc, err
+}
+
+// Copied is a blob that is read from another repository, should it not be mountable.
+type Copied struct {
+	From Reader
+	Desc v1.Descriptor
+}
+
+// Descriptor implements [Blob].
+func (c Copied) Descriptor() (v1.Descriptor, bool) { return c.Desc, true }
+
+// SizeHint implements [Blob].
+func (c Copied) SizeHint() int64 { return c.Desc.Size }
+
+// WriteTo implements [Blob].
+func (c Copied) WriteTo(ctx context.Context, w io.Writer) (d v1.Descriptor, err error) {
+	body, err := c.From.OpenBlob(ctx, c.Desc)
+	if err != nil {
+		return d, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	_, err = io.Copy(w, body)
+	return c.Desc, err
 }

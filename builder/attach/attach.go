@@ -81,7 +81,7 @@ func Put(ctx context.Context, repo builder.Repository, subject v1.Descriptor, ar
 		return d, err
 	}
 	d = v1.Descriptor{MediaType: m.MediaType, Digest: d.Digest, Size: int64(len(raw)), ArtifactType: artifactType}
-	return d, enlist(ctx, repo, subject.Digest, d)
+	return d, enlist(ctx, repo, subject.Digest, d, func(h v1.Descriptor) bool { return h.ArtifactType == artifactType })
 }
 
 func putPart(ctx context.Context, repo builder.Repository, p Part) (v1.Descriptor, error) {
@@ -90,15 +90,16 @@ func putPart(ctx context.Context, repo builder.Repository, p Part) (v1.Descripto
 		return v1.Descriptor{}, err
 	}
 	d := v1.Descriptor{MediaType: types.MediaType(p.MediaType), Digest: digest, Size: size}
-	_, err = repo.PutBlob(ctx, blob{d, p.Content})
+	_, err = repo.PutBlob(ctx, builder.Bytes{Desc: d, Content: p.Content})
 	return d, err
 }
 
 // FallbackTag is where the list of what refers to an image is kept if the registry does not keep one.
 func FallbackTag(subject v1.Hash) string { return subject.Algorithm + "-" + subject.Hex }
 
-// enlist adds an artifact to the list by tag, unless the registry keeps the list.
-func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.Descriptor) error {
+// enlist adds an artifact to the list by tag, in the place of those that it replaces, unless the registry keeps the list. Of
+// two processes that do so at the same time one may be lost, as the spec says of the tag.
+func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.Descriptor, replaces func(v1.Descriptor) bool) error {
 	if l, ok := repo.(lister); ok {
 		if _, own, err := l.Referrers(ctx, subject); own || err != nil {
 			return err
@@ -108,7 +109,7 @@ func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.
 	if err != nil {
 		return err
 	}
-	have = slices.DeleteFunc(have, func(h v1.Descriptor) bool { return h.ArtifactType == d.ArtifactType })
+	have = slices.DeleteFunc(have, replaces)
 	raw, err := json.Marshal(referrers{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: append(have, d)})
 	if err != nil {
 		return err
@@ -201,20 +202,6 @@ func readPart(ctx context.Context, repo builder.Reader, d v1.Descriptor) (raw []
 	return io.ReadAll(io.LimitReader(body, maxPart+1))
 }
 
-// blob is a part on its way.
-type blob struct {
-	desc    v1.Descriptor
-	content []byte
-}
-
-func (b blob) Descriptor() (v1.Descriptor, bool) { return b.desc, true }
-func (b blob) SizeHint() int64                   { return b.desc.Size }
-
-func (b blob) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
-	_, err := w.Write(b.content)
-	return b.desc, err
-}
-
 // Copy takes everything that is attached to an image to another repository, in which the image is, and returns how many
 // artifacts these are. What is attached to an artifact comes along too.
 func Copy(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash) (int, error) {
@@ -255,11 +242,7 @@ func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repositor
 		return builder.Errorf(builder.Input, "", "it is not valid JSON: %w", err)
 	}
 	for _, part := range append([]v1.Descriptor{m.Config}, m.Layers...) {
-		content, err := readPart(ctx, from, part)
-		if err != nil {
-			return err
-		}
-		if _, err := putPart(ctx, to, Part{string(part.MediaType), content}); err != nil {
+		if _, err := to.PutBlob(ctx, builder.Copied{From: from, Desc: part}); err != nil {
 			return err
 		}
 	}
@@ -267,5 +250,5 @@ func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repositor
 		return err
 	}
 	d.MediaType, d.Size = have.MediaType, have.Size
-	return enlist(ctx, to, subject, d)
+	return enlist(ctx, to, subject, d, func(h v1.Descriptor) bool { return h.Digest == d.Digest })
 }

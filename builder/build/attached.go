@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -51,12 +50,15 @@ func (r *run) attachLock(ctx context.Context, repo builder.Repository, image v1.
 // layers than the image's is an Input error.
 func (r *run) attachedLock(ctx context.Context, repo builder.Reader, img *inspect.Image) (*lock.Lock, error) {
 	l, err := readLock(ctx, repo, img.Descriptor.Digest)
-	switch {
-	case errors.Is(err, builder.ErrNotFound), err != nil && builder.KindOf(err) != builder.Transient && builder.KindOf(err) != builder.Auth && ctx.Err() == nil:
+	if err != nil {
+		if kind := builder.KindOf(err); ctx.Err() != nil || kind == builder.Transient || kind == builder.Auth {
+			return nil, err // says nothing about the lock
+		}
 		r.Log.Warn("the lock beside the image cannot be read: layers are planned afresh", "image", img.Descriptor.Digest.String(), "err", err)
 		return nil, nil
-	case err != nil || l == nil:
-		return nil, err
+	}
+	if l == nil {
+		return nil, nil
 	}
 	return l, describes(l, img)
 }

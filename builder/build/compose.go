@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -176,7 +175,7 @@ func (c *composer) publish(ctx context.Context, index compose.Index) (*Result, e
 		if err != nil {
 			return nil, err
 		}
-		put, err := repo.PutBlob(ctx, &copied{from: source, desc: descriptorOf(index, digest)}, from)
+		put, err := repo.PutBlob(ctx, builder.Copied{From: source, Desc: descriptorOf(index, digest)}, from)
 		if err != nil {
 			return nil, fmt.Errorf("put layer %s into %s: %w", digest, repo.Name(), err)
 		}
@@ -200,23 +199,4 @@ func descriptorOf(index compose.Index, digest v1.Hash) v1.Descriptor {
 		}
 	}
 	return v1.Descriptor{}
-}
-
-// copied is a blob that is read from another repository, should it not be mountable.
-type copied struct {
-	from builder.Reader
-	desc v1.Descriptor
-}
-
-func (c *copied) Descriptor() (v1.Descriptor, bool) { return c.desc, true }
-func (c *copied) SizeHint() int64                   { return c.desc.Size }
-
-func (c *copied) WriteTo(ctx context.Context, w io.Writer) (d v1.Descriptor, err error) {
-	body, err := c.from.OpenBlob(ctx, c.desc)
-	if err != nil {
-		return d, err
-	}
-	defer func() { err = errors.Join(err, body.Close()) }()
-	_, err = io.Copy(w, body)
-	return c.desc, err
 }

@@ -67,7 +67,7 @@ type promoter struct {
 
 func (p *promoter) platform(ctx context.Context, platform inspect.Platform) error {
 	for _, d := range platform.Blobs()[1:] { // without the manifest
-		put, err := p.to.PutBlob(ctx, &copied{from: p.from, desc: bare(d)}, p.fromName)
+		put, err := p.to.PutBlob(ctx, builder.Copied{From: p.from, Desc: bare(d)}, p.fromName)
 		if err != nil {
 			return fmt.Errorf("put blob %s into %s: %w", d.Digest, p.to.Name(), err)
 		}

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -100,7 +99,7 @@ func (r *run) pushLayer(ctx context.Context, l *layer.Layer, repoName string) er
 	}
 	blob, from := r.watch(l), []string(nil)
 	if d, known := l.Descriptor(); known && r.elsewhere(d) {
-		blob, from = &copied{from: r.req.From.Repository, desc: bare(d)}, []string{r.req.From.Name}
+		blob, from = builder.Copied{From: r.req.From.Repository, Desc: bare(d)}, []string{r.req.From.Name}
 	}
 	put, err := repo.PutBlob(ctx, blob, from...)
 	if err != nil {
@@ -252,7 +251,7 @@ func (r *run) forServer(u *unit, l *layer.Layer) (builder.Blob, error) {
 		return l, nil
 	}
 	from, err := r.Open(u.phase.Repository)
-	return &copied{from: from, desc: bare(d)}, err
+	return builder.Copied{From: from, Desc: bare(d)}, err
 }
 
 func (r *run) composeServer() (compose.Index, error) {
@@ -285,7 +284,7 @@ type attachment func(ctx context.Context, repo builder.Repository, image v1.Desc
 // publish sends configs, then manifests, then the index and what is beside it, then moves the tags.
 func (r *run) publish(ctx context.Context, repo builder.Repository, index compose.Index, tags []string, attachments ...attachment) error {
 	for _, img := range index.Images {
-		if _, err := repo.PutBlob(ctx, bytesBlob{img.ConfigDescriptor, img.Config}); err != nil {
+		if _, err := repo.PutBlob(ctx, builder.Bytes{Desc: img.ConfigDescriptor, Content: img.Config}); err != nil {
 			return err
 		}
 	}
@@ -308,20 +307,6 @@ func (r *run) publish(ctx context.Context, repo builder.Repository, index compos
 		}
 	}
 	return nil
-}
-
-// bytesBlob is a small blob held in memory: a config.
-type bytesBlob struct {
-	desc v1.Descriptor
-	raw  []byte
-}
-
-func (b bytesBlob) Descriptor() (v1.Descriptor, bool) { return b.desc, true }
-func (b bytesBlob) SizeHint() int64                   { return b.desc.Size }
-
-func (b bytesBlob) WriteTo(_ context.Context, w io.Writer) (v1.Descriptor, error) {
-	_, err := io.Copy(w, bytes.NewReader(b.raw))
-	return b.desc, err
 }
 
 // watched reports how a layer's packing goes on.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/zstd"
@@ -62,11 +63,11 @@ func (r *run) resolve(ctx context.Context, u *unit) error {
 		u.sources = append(u.sources, found{s, resolved})
 	}
 	r.pins = append(r.pins, u.pins...)
-	return u.digestSources(ctx)
+	return u.digestSources(ctx, r.req.created())
 }
 
 // digestSources names what the unit is made of, without making it; only where that can spare a download.
-func (u *unit) digestSources(ctx context.Context) error {
+func (u *unit) digestSources(ctx context.Context, created time.Time) error {
 	if !slices.ContainsFunc(u.sources, func(f found) bool { m, ok := f.resolved.(remote); return ok && m.Remote() }) {
 		return nil
 	}
@@ -75,7 +76,7 @@ func (u *unit) digestSources(ctx context.Context) error {
 		return err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "pitcrew sources 1\n%s\n%s %d %d\n%s\n", u.phase.Name, u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
+	fmt.Fprintf(h, "pitcrew sources 2\n%s %d\n%s %d %d\n%s\n", u.phase.Name, created.Unix(), u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
 	for _, f := range u.sources {
 		input, err := f.resolved.InputDigest(ctx)
 		if err != nil {

@@ -12,9 +12,10 @@ import (
 
 // Check reads a layer's tar stream and tells fault of each way in which it is not as this package writes it: see
 // docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. touch, which may be nil, is told
-// every path that the layer writes or deletes. Check returns an error if the stream cannot be read as tar.
-func Check(r io.Reader, delta bool, fault, touch func(string)) error {
-	c := &streamCheck{delta: delta, dirs: map[string]bool{".": true}, fault: fault}
+// every path that the layer writes or deletes. All entries have the time epoch; if that is zero, the first one's. Check returns
+// an error if the stream cannot be read as tar.
+func Check(r io.Reader, epoch time.Time, delta bool, fault, touch func(string)) error {
+	c := &streamCheck{epoch: epoch.UTC().Truncate(time.Second), delta: delta, dirs: map[string]bool{".": true}, fault: fault}
 	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
@@ -34,7 +35,7 @@ func Check(r io.Reader, delta bool, fault, touch func(string)) error {
 
 type streamCheck struct {
 	delta bool
-	epoch time.Time // of the first entry, which all must have
+	epoch time.Time // that entries must have
 	last  string
 	dirs  map[string]bool
 	fault func(string)
@@ -46,7 +47,7 @@ func (c *streamCheck) entry(h *tar.Header) {
 	if name <= c.last {
 		say("does not sort behind %.80q", c.last)
 	}
-	if c.last == "" {
+	if c.last == "" && c.epoch.IsZero() {
 		c.epoch = h.ModTime.Truncate(time.Second)
 	}
 	c.last = name

@@ -34,8 +34,11 @@ func (p *planner) grow(prev *lock.Lock) {
 	g.dropLost()
 	g.dropConflicts()
 	g.rewriteReplaced()
-	g.rewriteDirtiest()
-	g.addDelta(g.dropUnfit())
+	v := g.dropUnfit()
+	for g.rewriteDirtiest(v) {
+		v = g.dropUnfit()
+	}
+	g.addDelta(v)
 	if g.mergeDeltas() {
 		g.settle()
 	}
@@ -190,28 +193,25 @@ func (g *grower) home(id int, there bool) *stratum {
 	return g.stack[0]
 }
 
-// rewriteDirtiest keeps dead bytes down.
-func (g *grower) rewriteDirtiest() {
-	limit := g.tree.Size() / 100 * mostDead
-	for {
-		v := g.view(len(g.stack))
-		var dead, most int64
-		var dirtiest *stratum
-		for _, s := range g.stack {
-			d := size(s.files) - size(g.live(s, v))
-			dead += d
-			if s.base() && d > most {
-				most, dirtiest = d, s
-			}
-		}
-		if dead <= limit || dirtiest == nil {
-			return
-		}
-		g.rewrite(dirtiest, g.live(dirtiest, v))
-		if len(dirtiest.files) == 0 {
-			g.stack = slices.DeleteFunc(g.stack, func(s *stratum) bool { return s == dirtiest })
+// rewriteDirtiest makes the base layer with the most dead bytes anew if there are too many in all. It reports whether it did.
+func (g *grower) rewriteDirtiest(v view) bool {
+	var dead, most int64
+	var dirtiest *stratum
+	for _, s := range g.stack {
+		d := size(s.files) - size(g.live(s, v))
+		dead += d
+		if s.base() && d > most {
+			most, dirtiest = d, s
 		}
 	}
+	if dead <= g.tree.Size()/100*mostDead || dirtiest == nil {
+		return false
+	}
+	g.rewrite(dirtiest, g.live(dirtiest, v))
+	if len(dirtiest.files) == 0 {
+		g.stack = slices.DeleteFunc(g.stack, func(s *stratum) bool { return s == dirtiest })
+	}
+	return true
 }
 
 // dropUnfit gives up deltas that no longer fit on what is below them, and returns what the stack shows.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"slices"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -67,6 +68,15 @@ func assetChain(p inspect.Platform) []v1.Hash {
 		}
 	}
 	return out
+}
+
+// epochOf is the time that a layer's entries must have. Asset layers stay as they are when later builds have another; each has
+// one time, whichever it is.
+func (c *checker) epochOf(l inspect.Layer) time.Time {
+	if l.Phase == builder.Assets {
+		return time.Time{}
+	}
+	return c.epoch
 }
 
 // touched remembers a layer's paths, if deltas and other phases have to be compared by them.

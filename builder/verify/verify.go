@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,7 @@ func Image(ctx context.Context, repo builder.Reader, reference string, jobs int)
 		Digest: img.Descriptor.Digest.String(), Contract: img.Annotations[builder.AnnotationContract], Faults: []string{},
 	}}
 	if c.report.Contract != "" && len(img.Platforms) > 0 {
+		c.epoch = img.Platforms[0].ConfigFile.Created.Time
 		c.contract(img)
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -86,6 +88,7 @@ func distinct(img *inspect.Image) []inspect.Layer {
 
 type checker struct {
 	repo   builder.Reader
+	epoch  time.Time // that entries must have, but see epochOf
 	mu     sync.Mutex
 	report *Report
 	// paths are what layers write or delete, except base layers of the assets, by digest.
@@ -127,7 +130,7 @@ func (c *checker) content(ctx context.Context, body io.Reader, l inspect.Layer) 
 	sum := sha256.New()
 	stream := io.TeeReader(&stopping{ctx, plain}, sum)
 	if c.report.Contract != "" {
-		if err := layer.Check(stream, l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }, c.touched(l)); err != nil {
+		if err := layer.Check(stream, c.epochOf(l), l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }, c.touched(l)); err != nil {
 			return err
 		}
 	}

@@ -95,11 +95,15 @@ func TestWhatIsAttachedToAnArtifactIsCopiedToo(t *testing.T) {
 	if _, err := attach.Put(t.Context(), from, bill, "application/signature", []attach.Part{{MediaType: "text/plain", Content: []byte("signed")}}); err != nil {
 		t.Fatal(err)
 	}
+	// What is there already, though of the same type, stays.
+	if _, err := attach.Put(t.Context(), to, bill, "application/signature", []attach.Part{{MediaType: "text/plain", Content: []byte("another")}}); err != nil {
+		t.Fatal(err)
+	}
 	if n, err := attach.Copy(t.Context(), from, to, image.Digest); n != 2 || err != nil {
 		t.Fatalf("Copy = %d, %v, want 2 artifacts", n, err)
 	}
 	signatures, err := attach.List(t.Context(), to, bill.Digest, "application/signature")
-	if err != nil || len(signatures) != 1 {
-		t.Errorf("signatures of the bill: %v, %v, want one", signatures, err)
+	if err != nil || len(signatures) != 2 {
+		t.Errorf("signatures of the bill: %v, %v, want both", signatures, err)
 	}
 }
