@@ -176,3 +176,28 @@ func TestConcurrentBuildsOfTheSameInputsConverge(t *testing.T) {
 		}
 	}
 }
+
+// Two machines give one digest, whatever the time that goes into the layers was when the registry's were made.
+func TestAnImageOfAnotherTimeIsNotTaken(t *testing.T) {
+	url, sums, gets := origin(t)
+	server := realRegistry(t, nil)
+	dir := t.TempDir()
+	write(t, dir, "pipeline.yaml", fmt.Sprintf(remotePipeline, url, sums["assets"], sums["base"], "/etc/game.conf", "x"))
+	mustBuild(t, dir, "--registry", server+"/a", "--plain-http")
+	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	forget(t, dir)
+	after := mustBuild(t, dir, "--registry", server+"/a", "--plain-http", "--compact")
+	forget(t, dir)
+	full := mustBuild(t, dir, "--registry", server+"/b", "--plain-http")
+	if after.Digest != full.Digest {
+		t.Errorf("where an image of another time is: %s, elsewhere: %s", after.Digest, full.Digest)
+	}
+	if n := gets.Load(); n != 6 {
+		t.Errorf("%d archives were fetched, want both for each build", n)
+	}
+	for _, ref := range []string{"/a/game:1", "/b/game:1"} {
+		if code, stderr := builderRun(t, nil, "verify", server+ref, "--plain-http"); code != 0 {
+			t.Errorf("verify %s: exit %d\n%s", ref, code, stderr)
+		}
+	}
+}
