@@ -60,7 +60,7 @@ var (
 // of. Newer is what has the later creation time, and of equal ones the tag that sorts behind, numbers as numbers. Nothing that
 // a remaining index lists is ever in the plan. Server images are not deleted.
 func New(ctx context.Context, server Repository, repositories []Repository, keep int) (*Plan, error) {
-	p := &pruner{used: map[string]bool{}}
+	p := &pruner{plan: Plan{Delete: []Item{}}, used: map[string]bool{}}
 	if err := p.servers(ctx, server, keep); err != nil {
 		return nil, err
 	}

@@ -10,29 +10,45 @@ import (
 	"testing"
 )
 
-// ECR keeps blobs by repository, and mounts one only from a repository in which a manifest refers to it.
+// blobs makes the embedded registry keep blobs by repository, as ECR does. Its user holds mu.
+type blobs struct {
+	mu      sync.Mutex
+	present map[string]bool // "REPOSITORY DIGEST"
+}
+
+// answer says of a blob that is in another repository only that it is not there, and takes note of those that come.
+func (b *blobs) answer(w http.ResponseWriter, r *http.Request) (answered bool) {
+	in, digest, isBlob := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/blobs/")
+	if r.Method == http.MethodHead && isBlob && !b.present[in+" "+digest] {
+		w.WriteHeader(http.StatusNotFound)
+		return true
+	}
+	q := r.URL.Query()
+	for _, came := range []string{q.Get("digest"), q.Get("mount")} {
+		if isBlob && came != "" {
+			b.present[in+" "+came] = true
+		}
+	}
+	return false
+}
+
+// ECR mounts a blob only from a repository in which a manifest refers to it.
 func TestLayersAreMountedOnlyFromWhereAManifestRefersToThem(t *testing.T) {
-	var mu sync.Mutex
-	present, referred, mounts := map[string]bool{}, map[string]bool{}, 0
+	kept := &blobs{present: map[string]bool{}}
+	referred, mounts := map[string]bool{}, 0
 	server := realRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		repository, _, isManifest := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/manifests/")
-		in, blob, isBlob := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/blobs/")
-		q := r.URL.Query()
-		switch {
-		case r.Method == http.MethodHead && isBlob && !present[in+" "+blob]:
-			w.WriteHeader(http.StatusNotFound)
+		kept.mu.Lock()
+		defer kept.mu.Unlock()
+		if kept.answer(w, r) {
 			return true
-		case r.Method == http.MethodPost && q.Get("mount") != "":
+		}
+		if q := r.URL.Query(); q.Get("mount") != "" {
 			mounts++
-			present[in+" "+q.Get("mount")] = true
 			if !referred[q.Get("from")+" "+q.Get("mount")] {
 				t.Errorf("%s is mounted from %s, where no manifest refers to it", q.Get("mount"), q.Get("from"))
 			}
-		case isBlob && q.Get("digest") != "":
-			present[in+" "+q.Get("digest")] = true
 		}
+		repository, _, isManifest := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/manifests/")
 		if r.Method != http.MethodPut || !isManifest {
 			return false
 		}
@@ -63,23 +79,14 @@ func TestLayersAreMountedOnlyFromWhereAManifestRefersToThem(t *testing.T) {
 
 // A registry may not mount at all. Layers that cannot be made again are then copied.
 func TestLayersAreCopiedWhereNothingIsMounted(t *testing.T) {
-	var mu sync.Mutex
-	present := map[string]bool{}
+	kept := &blobs{present: map[string]bool{}}
 	server := realRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		in, blob, isBlob := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/blobs/")
-		q := r.URL.Query()
-		switch {
-		case r.Method == http.MethodHead && isBlob && !present[in+" "+blob]:
-			w.WriteHeader(http.StatusNotFound)
-			return true
-		case q.Get("mount") != "":
+		kept.mu.Lock()
+		defer kept.mu.Unlock()
+		if r.URL.Query().Get("mount") != "" {
 			r.URL.RawQuery = "" // an upload is begun instead
-		case isBlob && q.Get("digest") != "":
-			present[in+" "+q.Get("digest")] = true
 		}
-		return false
+		return kept.answer(w, r)
 	})
 	dir := project(t)
 	mustBuild(t, dir, "--registry", server+"/games", "--plain-http", "--tag", "1")
@@ -89,13 +96,13 @@ func TestLayersAreCopiedWhereNothingIsMounted(t *testing.T) {
 	if code, stderr := builderRun(t, nil, "verify", server2, "--plain-http"); code != 0 {
 		t.Errorf("verify: exit %d\n%s", code, stderr)
 	}
-	mu.Lock()
-	for key := range present { // forget the server's repository: all of it has to get there again
+	kept.mu.Lock()
+	for key := range kept.present { // forget the server's repository: all of it has to get there again
 		if strings.HasPrefix(key, "games/game ") {
-			delete(present, key)
+			delete(kept.present, key)
 		}
 	}
-	mu.Unlock()
+	kept.mu.Unlock()
 	forgetLayers := mustBuild(t, dir, "--registry", server+"/games", "--plain-http", "--tag", "3")
 	if forgetLayers.Digest != res.Digest || forgetLayers.PushedBytes < 3_000_000 {
 		t.Errorf("%s with %d bytes sent, want %s and all layers copied", forgetLayers.Digest, forgetLayers.PushedBytes, res.Digest)
