@@ -9,6 +9,7 @@ import (
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/attach"
+	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
 )
@@ -27,6 +28,20 @@ func (r *run) attachLock(ctx context.Context, repo builder.Repository, image v1.
 	if err != nil || l == nil || len(l.Layers) == 0 {
 		return err
 	}
+	return attachLock(ctx, repo, image, l)
+}
+
+// attachLock stores the lock that the composer was given, if it is of the image's layers.
+func (c *composer) attachLock(layers []compose.Layer) attachment {
+	return func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+		if c.req.Lock == nil || differs(c.req.Lock, layers) != "" {
+			return nil
+		}
+		return attachLock(ctx, repo, image, c.req.Lock)
+	}
+}
+
+func attachLock(ctx context.Context, repo builder.Repository, image v1.Descriptor, l *lock.Lock) error {
 	texts, err := l.Parts()
 	if err != nil {
 		return err
@@ -96,17 +111,24 @@ func describes(l *lock.Lock, img *inspect.Image) error {
 		if !ok {
 			continue
 		}
-		if len(part.Layers) != len(l.Layers) {
-			return builder.Errorf(builder.Input, hint, "the lock beside %s has %d layers, the image's assets have %d", img.Descriptor.Digest, len(l.Layers), len(part.Layers))
-		}
-		for i, have := range part.Layers {
-			if want := l.Layers[i]; want.Digest != have.Descriptor.Digest {
-				return builder.Errorf(builder.Input, hint, "the lock beside %s says that asset layer %d is %s, the image has %s",
-					img.Descriptor.Digest, i, want.Digest, have.Descriptor.Digest)
-			}
+		if difference := differs(l, part.Layers); difference != "" {
+			return builder.Errorf(builder.Input, hint, "the lock beside %s is not the image's: %s", img.Descriptor.Digest, difference)
 		}
 	}
 	return nil
+}
+
+// differs says in what a lock's layers are not these asset layers; "" if they are.
+func differs(l *lock.Lock, layers []compose.Layer) string {
+	if len(layers) != len(l.Layers) {
+		return fmt.Sprintf("it has %d layers, the image's assets have %d", len(l.Layers), len(layers))
+	}
+	for i, have := range layers {
+		if want := l.Layers[i]; want.Digest != have.Descriptor.Digest {
+			return fmt.Sprintf("asset layer %d is %s, the image has %s", i, want.Digest, have.Descriptor.Digest)
+		}
+	}
+	return ""
 }
 
 // takeLock finds the lock that the request does not have: beside the image that it goes on from.

@@ -56,7 +56,13 @@ func (b *Builder) Compose(ctx context.Context, req Request, refs map[builder.Pha
 	if err := r.checkBudgets(ctx, index); err != nil {
 		return nil, err
 	}
-	return c.publish(ctx, index)
+	var assets []compose.Layer
+	for _, part := range platforms[0].Parts {
+		if part.Phase == builder.Assets {
+			assets = part.Layers
+		}
+	}
+	return c.publish(ctx, index, c.attachLock(assets))
 }
 
 func withoutPhases(req Request, refs map[builder.Phase]string) Request {
@@ -165,7 +171,7 @@ func (c *composer) note(phase builder.Phase, part compose.Part) {
 }
 
 // publish mounts the layers into the server image's repository, then publishes as Build does.
-func (c *composer) publish(ctx context.Context, index compose.Index) (*Result, error) {
+func (c *composer) publish(ctx context.Context, index compose.Index, attachments ...attachment) (*Result, error) {
 	repo, err := c.Open(c.req.Repository)
 	if err != nil {
 		return nil, err
@@ -181,7 +187,7 @@ func (c *composer) publish(ctx context.Context, index compose.Index) (*Result, e
 		}
 		c.sums.add(put)
 	}
-	if err := c.run.publish(ctx, repo, index, c.req.Tags); err != nil {
+	if err := c.run.publish(ctx, repo, index, c.req.Tags, attachments...); err != nil {
 		return nil, fmt.Errorf("publish %s: %w", repo.Name(), err)
 	}
 	return &Result{

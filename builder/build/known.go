@@ -21,7 +21,11 @@ type known struct {
 	loaded   bool
 	previous *inspect.Image
 	byKey    map[v1.Hash]compose.Layer
+	digests  map[v1.Hash]bool // of previous's layers
 }
+
+// has reports whether the previous image, as far as it was loaded, has the layer.
+func (k *known) has(digest v1.Hash) bool { return k.digests[digest] }
 
 func (k *known) layer(ctx context.Context, key v1.Hash) (compose.Layer, bool, error) {
 	if l, ok := lockedLayer(k.lock, key); ok {
@@ -54,12 +58,13 @@ func (k *known) loadPrevious(ctx context.Context) (err error) {
 	if k.previous, err = k.load(ctx); err != nil {
 		return err
 	}
-	k.loaded, k.byKey = true, map[v1.Hash]compose.Layer{}
+	k.loaded, k.byKey, k.digests = true, map[v1.Hash]compose.Layer{}, map[v1.Hash]bool{}
 	if k.previous == nil {
 		return nil
 	}
 	for _, p := range k.previous.Platforms {
 		for _, l := range p.Layers {
+			k.digests[l.Descriptor.Digest] = true
 			if key, ok := l.Key(); ok {
 				k.byKey[key] = l.Layer
 			}

@@ -75,6 +75,9 @@ func (b *Builder) Plan(ctx context.Context, req Request) (*Plan, error) {
 	if err := r.known.loadPrevious(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.replaceLost(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.packAll(ctx); err != nil {
 		return nil, err
 	}
@@ -143,14 +146,7 @@ func (r *run) packAll(ctx context.Context) error {
 
 // pushBytes asks each phase's repository for the layers that the present image does not have.
 func (r *run) pushBytes(ctx context.Context, index compose.Index) (int64, error) {
-	have := map[v1.Hash]bool{}
-	if r.known.previous != nil {
-		for _, p := range r.known.previous.Platforms {
-			for _, l := range p.Layers {
-				have[l.Descriptor.Digest] = true
-			}
-		}
-	}
+	seen := map[v1.Hash]bool{}
 	var sum int64
 	for _, u := range r.units {
 		repo, err := r.Open(u.phase.Repository)
@@ -159,10 +155,10 @@ func (r *run) pushBytes(ctx context.Context, index compose.Index) (int64, error)
 		}
 		for _, l := range u.layers {
 			d, _ := l.Descriptor()
-			if have[d.Digest] {
+			if seen[d.Digest] || r.known.has(d.Digest) {
 				continue
 			}
-			have[d.Digest] = true
+			seen[d.Digest] = true
 			there, err := repo.HasBlob(ctx, d)
 			if err != nil && !errors.Is(err, builder.ErrNotFound) {
 				return 0, err
@@ -180,20 +176,12 @@ func (r *run) pushBytes(ctx context.Context, index compose.Index) (int64, error)
 
 // changes lists the layers that the present image lacks.
 func (r *run) changes() []LayerChange {
-	have := map[v1.Hash]bool{}
-	if r.known.previous != nil {
-		for _, p := range r.known.previous.Platforms {
-			for _, l := range p.Layers {
-				have[l.Descriptor.Digest] = true
-			}
-		}
-	}
 	out := []LayerChange{}
 	at := map[v1.Hash]int{}
 	for _, u := range r.units {
 		for i, l := range u.layers {
 			d, _ := l.Descriptor()
-			if have[d.Digest] {
+			if r.known.has(d.Digest) {
 				continue
 			}
 			if j, ok := at[d.Digest]; ok {

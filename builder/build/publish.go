@@ -56,9 +56,6 @@ func (r *run) pushLayers(ctx context.Context) error {
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int { return bySize(a.layer, b.layer) })
-	if err := r.markPresent(); err != nil {
-		return err
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, r.Jobs))
 	for _, j := range jobs {

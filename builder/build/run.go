@@ -153,19 +153,7 @@ func (r *run) lostOf(ctx context.Context, u *unit) (map[int]bool, error) {
 }
 
 // elsewhere reports whether the image that the build was told to go on from has the layer.
-func (r *run) elsewhere(d v1.Descriptor) bool {
-	if r.req.From == nil || r.known.previous == nil {
-		return false
-	}
-	for _, p := range r.known.previous.Platforms {
-		for _, l := range p.Layers {
-			if l.Descriptor.Digest == d.Digest {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (r *run) elsewhere(d v1.Descriptor) bool { return r.req.From != nil && r.known.has(d.Digest) }
 
 // loadPrevious reads the image that the build goes on from: the one that was asked for, or what the first tag names now; nil
 // if there is none.

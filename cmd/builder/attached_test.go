@@ -174,3 +174,20 @@ func TestABuildGoesOnFromAnotherRepository(t *testing.T) {
 		t.Errorf("--from what is not there: exit %d\n%s", code, stderr)
 	}
 }
+
+func TestAComposedImageHasItsLockToo(t *testing.T) {
+	dir, server := project(t), realRegistry(t, nil)
+	flags := []string{"--registry", server + "/games", "--plain-http"}
+	mustBuild(t, dir, append(flags, "--phase", "assets")...)
+	mustBuild(t, dir, append(flags, "--phase", "code")...)
+	mustBuild(t, dir, append(flags, "--phase", "server")...)
+	code, stderr := builderRun(t, nil, append([]string{"compose", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache")}, flags...)...)
+	if code != 0 {
+		t.Fatalf("compose: exit %d\n%s", code, stderr)
+	}
+	forget(t, dir)
+	write(t, dir, "assets/tex/c.png", noise(99))
+	if res := mustBuild(t, dir, flags...); res.PushedBytes > 420_000 {
+		t.Errorf("pushed %d bytes for a texture of 400,000: the composed image has no lock", res.PushedBytes)
+	}
+}

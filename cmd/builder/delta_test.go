@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -308,9 +309,16 @@ func TestALockOfAnotherRegistryIsPlannedAgain(t *testing.T) {
 	mustBuild(t, dir, "--layout", first)
 	write(t, dir, "assets/tex/c.png", noise(99)) // so that a base layer holds what is gone
 	mustBuild(t, dir, "--layout", first)
-	res := mustBuild(t, dir, "--layout", second)
-	if res.Digest == "" {
-		t.Fatal("no digest")
+	var foretold struct{ Digest string }
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{
+		"plan", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache"), "--layout", second, "--output", "json",
+	}, func(string) string { return "" }, &out, &errs); code != 10 {
+		t.Fatalf("plan: exit %d\n%s", code, errs.String())
+	}
+	decode(t, out.String(), &foretold)
+	if res := mustBuild(t, dir, "--layout", second); res.Digest != foretold.Digest {
+		t.Errorf("plan foretold %s, the build gave %s", foretold.Digest, res.Digest)
 	}
 	if diff := cmp.Diff(unpacked(t, first), unpacked(t, second)); diff != "" {
 		t.Errorf("the other layout's image (-first +second):\n%s", diff)
