@@ -25,7 +25,10 @@ type Layer struct {
 	entries []*builder.Entry
 	codec   Codec
 	epoch   time.Time
-	tarSize int64
+	// tarSize and sizeErr are set by sizeOnce.
+	tarSize  int64
+	sizeErr  error
+	sizeOnce sync.Once
 	// existing means that there are no entries to make the layer of.
 	existing bool
 
@@ -45,11 +48,7 @@ func New(entries []*builder.Entry, codec Codec, epoch time.Time) (*Layer, error)
 	if err := checkEntries(entries); err != nil {
 		return nil, err
 	}
-	size, err := tarSize(entries, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return &Layer{entries: entries, codec: codec, epoch: epoch, tarSize: size}, nil
+	return &Layer{entries: entries, codec: codec, epoch: epoch}, nil
 }
 
 // NewDelta makes a layer that changes what is below it: entries, of which any folder above may be missing, and the paths
@@ -67,16 +66,12 @@ func NewDelta(entries []*builder.Entry, gone []string, codec Codec, epoch time.T
 		all = append(all, whiteout(p))
 	}
 	slices.SortFunc(all, func(a, b *builder.Entry) int { return strings.Compare(a.Path, b.Path) })
-	size, err := tarSize(all, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return &Layer{entries: all, codec: codec, epoch: epoch, tarSize: size}, nil
+	return &Layer{entries: all, codec: codec, epoch: epoch}, nil
 }
 
 // Existing is a layer that is somewhere already and of which only that is known: it cannot be made again.
 func Existing(d v1.Descriptor, diffID, key v1.Hash, codec Codec) *Layer {
-	return &Layer{codec: codec, known: true, existing: true, desc: d, diffID: diffID, key: key, tarSize: d.Size}
+	return &Layer{codec: codec, known: true, existing: true, desc: d, diffID: diffID, key: key}
 }
 
 // IsExisting reports whether the layer was made by [Existing].
@@ -96,15 +91,28 @@ func (l *Layer) Entries() []*builder.Entry { return l.entries }
 // Codec is how the layer is stored.
 func (l *Layer) Codec() Codec { return l.codec }
 
-// TarSize is the exact length of the uncompressed stream.
-func (l *Layer) TarSize() int64 { return l.tarSize }
+// TarSize is the exact length of the uncompressed stream, or 0 if it cannot be made: WriteTo says why. It is worked out when
+// it is asked for: of a layer that is known nobody does.
+func (l *Layer) TarSize() int64 {
+	size, _ := l.measure() // WriteTo fails with the error
+	return size
+}
+
+func (l *Layer) measure() (int64, error) {
+	l.sizeOnce.Do(func() {
+		if !l.existing {
+			l.tarSize, l.sizeErr = tarSize(l.entries, l.epoch)
+		}
+	})
+	return l.tarSize, l.sizeErr
+}
 
 // SizeHint is the exact size of a stored or known layer, and the uncompressed size of another.
 func (l *Layer) SizeHint() int64 {
 	if d, ok := l.Descriptor(); ok {
 		return d.Size
 	}
-	return l.tarSize
+	return l.TarSize()
 }
 
 // Descriptor is known after the first WriteTo, or SetKnown.
@@ -175,6 +183,9 @@ func (l *Layer) WriteTo(ctx context.Context, w io.Writer) (v1.Descriptor, error)
 	if l.existing {
 		return v1.Descriptor{}, builder.Errorf(builder.Input, "build with --compact, which plans all layers afresh",
 			"layer %s is not in the repository, and holds files that are no longer in the sources", l.desc.Digest)
+	}
+	if _, err := l.measure(); err != nil {
+		return v1.Descriptor{}, err
 	}
 	blob := sha256.New()
 	var size counter
