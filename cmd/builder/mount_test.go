@@ -108,3 +108,29 @@ func TestLayersAreCopiedWhereNothingIsMounted(t *testing.T) {
 		t.Errorf("%s with %d bytes sent, want %s and all layers copied", forgetLayers.Digest, forgetLayers.PushedBytes, res.Digest)
 	}
 }
+
+// A pipeline of one phase, in the server's repository: the phase's image is the server's.
+func TestAManifestIsSentOnce(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[string]int{}
+	server := realRegistry(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		if _, reference, ok := strings.Cut(r.URL.Path, "/manifests/"); ok && r.Method == http.MethodPut {
+			mu.Lock()
+			defer mu.Unlock()
+			sent[reference]++
+		}
+		return false
+	})
+	dir := project(t)
+	assets, _, _ := strings.Cut(gamePipeline, "  code:")
+	write(t, dir, "pipeline.yaml", strings.Replace(assets, "    repository: game-assets\n", "", 1))
+	mustBuild(t, dir, "--registry", server+"/games", "--plain-http")
+	if len(sent) < 4 {
+		t.Fatalf("manifests and tags were sent: %v, want two platforms, an index and tags", sent)
+	}
+	for reference, n := range sent {
+		if n > 1 {
+			t.Errorf("%s was sent %d times", reference, n)
+		}
+	}
+}

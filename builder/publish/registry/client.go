@@ -107,6 +107,8 @@ type Repository struct {
 
 	mu      sync.Mutex
 	present map[v1.Hash]bool
+	// manifests are those that were put, by digest.
+	manifests sync.Map
 }
 
 // Name is HOST/PATH.
