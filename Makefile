@@ -41,10 +41,14 @@ bench-commits: build ## what 60 artists' commits cost, against a fixed split and
 	@./scripts/deps.sh bench
 	cd test/bench && go run . -commits
 
+prove-cosign: build ## the real cosign accepts what builder signs
+	@./scripts/deps.sh cosign
+	./scripts/prove-cosign.sh
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo bench bench-commits fuzz clean
+.PHONY: help build test check format generate demo bench bench-commits prove-cosign fuzz clean

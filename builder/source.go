@@ -36,3 +36,12 @@ type Pin struct {
 	Name   string
 	Digest v1.Hash
 }
+
+// Material is an immutable thing that an image was made of: a package file, an archive, another image. Provenance lists it.
+type Material struct {
+	// URI says where it is from, as a package URL or a URL without credentials; it may be empty.
+	URI string `json:"uri,omitempty"`
+	// Name is for people.
+	Name   string  `json:"name,omitempty"`
+	Digest v1.Hash `json:"digest"`
+}

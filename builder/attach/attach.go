@@ -20,8 +20,9 @@ import (
 
 // Part is one blob of an artifact.
 type Part struct {
-	MediaType string
-	Content   []byte
+	MediaType   string
+	Content     []byte
+	Annotations map[string]string
 }
 
 // emptyJSON is the config of an artifact that has none. Its media type is the artifact's: registries that do not know
@@ -57,15 +58,23 @@ type lister interface {
 	Referrers(ctx context.Context, subject v1.Hash) (raw []byte, ok bool, err error)
 }
 
-// Put stores an artifact beside the image with the descriptor subject, which is there. It replaces an artifact of the same
-// type in the list, if the list is kept by tag. Parts that are there are not sent.
-func Put(ctx context.Context, repo builder.Repository, subject v1.Descriptor, artifactType string, parts []Part) (v1.Descriptor, error) {
+// Batch attaches several artifacts to one image. It is used by one goroutine.
+type Batch struct {
+	Repository builder.Repository
+	// Subject is the image's descriptor.
+	Subject v1.Descriptor
+	added   []v1.Descriptor
+}
+
+// Put stores an artifact beside the batch's image, which is there. Parts that are there, or can be mounted from one of the
+// repositories named from, are not sent. Where lists are kept by tag, nobody finds the artifact before Done.
+func (b *Batch) Put(ctx context.Context, artifactType string, parts []Part, from ...string) (v1.Descriptor, error) {
 	m := manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: artifactType,
-		Subject: &v1.Descriptor{MediaType: subject.MediaType, Digest: subject.Digest, Size: subject.Size},
+		Subject: &v1.Descriptor{MediaType: b.Subject.MediaType, Digest: b.Subject.Digest, Size: b.Subject.Size},
 	}
-	for _, p := range append([]Part{{artifactType, []byte(emptyJSON)}}, parts...) {
-		d, err := putPart(ctx, repo, p)
+	for _, p := range append([]Part{{MediaType: artifactType, Content: []byte(emptyJSON)}}, parts...) {
+		d, err := putPart(ctx, b.Repository, p, from)
 		if err != nil {
 			return d, err
 		}
@@ -76,30 +85,64 @@ func Put(ctx context.Context, repo builder.Repository, subject v1.Descriptor, ar
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	d, err := repo.PutManifest(ctx, string(m.MediaType), raw)
+	d, err := b.Repository.PutManifest(ctx, string(m.MediaType), raw)
 	if err != nil {
 		return d, err
 	}
 	d = v1.Descriptor{MediaType: m.MediaType, Digest: d.Digest, Size: int64(len(raw)), ArtifactType: artifactType}
-	return d, enlist(ctx, repo, subject.Digest, d, func(h v1.Descriptor) bool { return h.ArtifactType == artifactType })
+	b.added = append(b.added, d)
+	return d, nil
 }
 
-func putPart(ctx context.Context, repo builder.Repository, p Part) (v1.Descriptor, error) {
+// Done makes the artifacts known, unless the registry does that itself: in the list that is kept by tag they replace
+// artifacts of the same types.
+func (b *Batch) Done(ctx context.Context) error {
+	if len(b.added) == 0 {
+		return nil
+	}
+	return enlist(ctx, b.Repository, b.Subject.Digest, b.added, func(have v1.Descriptor) bool {
+		return slices.ContainsFunc(b.added, func(d v1.Descriptor) bool { return d.ArtifactType == have.ArtifactType })
+	})
+}
+
+// Put attaches one artifact.
+func Put(ctx context.Context, repo builder.Repository, subject v1.Descriptor, artifactType string, parts []Part) (v1.Descriptor, error) {
+	b := Batch{Repository: repo, Subject: subject}
+	d, err := b.Put(ctx, artifactType, parts)
+	if err != nil {
+		return d, err
+	}
+	return d, b.Done(ctx)
+}
+
+func putPart(ctx context.Context, repo builder.Repository, p Part, from []string) (v1.Descriptor, error) {
 	digest, size, err := v1.SHA256(bytes.NewReader(p.Content))
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
 	d := v1.Descriptor{MediaType: types.MediaType(p.MediaType), Digest: digest, Size: size}
-	_, err = repo.PutBlob(ctx, builder.Bytes{Desc: d, Content: p.Content})
+	_, err = repo.PutBlob(ctx, builder.Bytes{Desc: d, Content: p.Content}, from...)
+	d.Annotations = p.Annotations
 	return d, err
 }
 
 // FallbackTag is where the list of what refers to an image is kept if the registry does not keep one.
 func FallbackTag(subject v1.Hash) string { return subject.Algorithm + "-" + subject.Hex }
 
-// enlist adds an artifact to the list by tag, in the place of those that it replaces, unless the registry keeps the list. Of
+// AttestationTag is where cosign keeps the attestations of an image.
+func AttestationTag(subject v1.Hash) string { return FallbackTag(subject) + ".att" }
+
+// cosignTags are the tags that cosign names for an image: attestations, signatures, bills of materials.
+func cosignTags(subject v1.Hash) []string {
+	return []string{AttestationTag(subject), FallbackTag(subject) + ".sig", FallbackTag(subject) + ".sbom"}
+}
+
+// Tags are all tags that belong to an image and are named for it.
+func Tags(subject v1.Hash) []string { return append(cosignTags(subject), FallbackTag(subject)) }
+
+// enlist adds artifacts to the list by tag, in the place of those that they replace, unless the registry keeps the list. Of
 // two processes that do so at the same time one may be lost, as the spec says of the tag.
-func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.Descriptor, replaces func(v1.Descriptor) bool) error {
+func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, added []v1.Descriptor, replaces func(v1.Descriptor) bool) error {
 	if l, ok := repo.(lister); ok {
 		if _, own, err := l.Referrers(ctx, subject); own || err != nil {
 			return err
@@ -110,7 +153,7 @@ func enlist(ctx context.Context, repo builder.Repository, subject v1.Hash, d v1.
 		return err
 	}
 	have = slices.DeleteFunc(have, replaces)
-	raw, err := json.Marshal(referrers{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: append(have, d)})
+	raw, err := json.Marshal(referrers{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: append(have, added...)})
 	if err != nil {
 		return err
 	}
@@ -185,7 +228,7 @@ func Read(ctx context.Context, repo builder.Reader, artifact v1.Hash) ([]Part, e
 		if err != nil {
 			return nil, fmt.Errorf("part %s of artifact %s: %w", d.Digest, artifact, err)
 		}
-		parts = append(parts, Part{string(d.MediaType), content})
+		parts = append(parts, Part{string(d.MediaType), content, d.Annotations})
 	}
 	return parts, nil
 }
@@ -213,10 +256,10 @@ const maxDepth = 4
 
 func copyTree(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash, depth int) (int, error) {
 	all, err := list(ctx, from, subject)
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return 0, err
 	}
-	if depth == 0 {
+	if depth == 0 && len(all) > 0 {
 		return 0, builder.Errorf(builder.Input, "", "artifacts are attached to artifacts more than %d deep", maxDepth)
 	}
 	n := 0
@@ -229,7 +272,30 @@ func copyTree(ctx context.Context, from builder.Reader, to builder.Repository, s
 			return n, err
 		}
 	}
+	if depth == maxDepth {
+		return n, copyTags(ctx, from, to, subject)
+	}
 	return n, nil
+}
+
+// copyTags takes along what cosign keeps by tag, whether or not it says what it refers to.
+func copyTags(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash) error {
+	for _, tag := range cosignTags(subject) {
+		d, raw, err := from.Manifest(ctx, tag)
+		if errors.Is(err, builder.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := copyManifest(ctx, from, to, d, raw); err != nil {
+			return fmt.Errorf("copy %s: %w", tag, err)
+		}
+		if err := to.Tag(ctx, tag, d, raw); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repository, subject v1.Hash, d v1.Descriptor) error {
@@ -237,6 +303,15 @@ func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repositor
 	if err != nil {
 		return err
 	}
+	if err := copyManifest(ctx, from, to, have, raw); err != nil {
+		return err
+	}
+	d.MediaType, d.Size = have.MediaType, have.Size
+	return enlist(ctx, to, subject, []v1.Descriptor{d}, func(h v1.Descriptor) bool { return h.Digest == d.Digest })
+}
+
+// copyManifest copies a manifest and the blobs that it lists.
+func copyManifest(ctx context.Context, from builder.Reader, to builder.Repository, d v1.Descriptor, raw []byte) error {
 	var m manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return builder.Errorf(builder.Input, "", "it is not valid JSON: %w", err)
@@ -246,9 +321,6 @@ func copyArtifact(ctx context.Context, from builder.Reader, to builder.Repositor
 			return err
 		}
 	}
-	if _, err := to.PutManifest(ctx, string(have.MediaType), raw); err != nil {
-		return err
-	}
-	d.MediaType, d.Size = have.MediaType, have.Size
-	return enlist(ctx, to, subject, d, func(h v1.Descriptor) bool { return h.Digest == d.Digest })
+	_, err := to.PutManifest(ctx, string(d.MediaType), raw)
+	return err
 }

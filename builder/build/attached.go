@@ -23,25 +23,25 @@ const (
 
 // attachLock stores the lock beside the image, so that the next build can go on from the registry alone. Of its parts only
 // those are sent that changed.
-func (r *run) attachLock(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+func (r *run) attachLock(ctx context.Context, to *attach.Batch) error {
 	l, err := r.newLock()
 	if err != nil || l == nil || len(l.Layers) == 0 {
 		return err
 	}
-	return attachLock(ctx, repo, image, l)
+	return attachLock(ctx, to, l)
 }
 
 // attachLock stores the lock that the composer was given, if it is of the image's layers.
 func (c *composer) attachLock(layers []compose.Layer) attachment {
-	return func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+	return func(ctx context.Context, to *attach.Batch) error {
 		if c.req.Lock == nil || differs(c.req.Lock, layers) != "" {
 			return nil
 		}
-		return attachLock(ctx, repo, image, c.req.Lock)
+		return attachLock(ctx, to, c.req.Lock)
 	}
 }
 
-func attachLock(ctx context.Context, repo builder.Repository, image v1.Descriptor, l *lock.Lock) error {
+func attachLock(ctx context.Context, to *attach.Batch, l *lock.Lock) error {
 	texts, err := l.Parts()
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func attachLock(ctx context.Context, repo builder.Repository, image v1.Descripto
 	for _, text := range texts {
 		parts = append(parts, attach.Part{MediaType: lockPart, Content: enc.EncodeAll(text, nil)})
 	}
-	if _, err := attach.Put(ctx, repo, image, lockArtifact, parts); err != nil {
+	if _, err := to.Put(ctx, lockArtifact, parts); err != nil {
 		return fmt.Errorf("attach the lock: %w", err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func (b *Builder) Compose(ctx context.Context, req Request, refs map[builder.Pha
 			return nil, err
 		}
 	}
-	c := &composer{run: r, sources: map[v1.Hash]string{}}
+	c := &composer{run: r, sources: map[v1.Hash]string{}, named: map[string]namedImage{}}
 	parts := map[string][]compose.Part{}
 	for _, phase := range req.Phases {
 		for _, platform := range req.Platforms {
@@ -62,7 +62,26 @@ func (b *Builder) Compose(ctx context.Context, req Request, refs map[builder.Pha
 			assets = part.Layers
 		}
 	}
-	return c.publish(ctx, index, c.attachLock(assets))
+	r.taken = inputsOfParts(platforms)
+	return c.publish(ctx, index, c.attachLock(assets), c.attachEvidence(index, parts))
+}
+
+// inputsOfParts are the phases' input digests over all platforms.
+func inputsOfParts(platforms []compose.Platform) map[builder.Phase]v1.Hash {
+	inputs := map[builder.Phase]map[string]v1.Hash{}
+	for _, p := range platforms {
+		for _, part := range p.Parts {
+			if inputs[part.Phase] == nil {
+				inputs[part.Phase] = map[string]v1.Hash{}
+			}
+			inputs[part.Phase][p.Platform.String()] = part.InputDigest
+		}
+	}
+	out := map[builder.Phase]v1.Hash{}
+	for phase, byPlatform := range inputs {
+		out[phase] = compose.PhaseDigest(byPlatform)
+	}
+	return out
 }
 
 func withoutPhases(req Request, refs map[builder.Phase]string) Request {
@@ -82,6 +101,8 @@ type composer struct {
 	sources map[v1.Hash]string
 	images  map[string]*inspect.Image
 	phases  []PhaseResult
+	// named are the images of phases that were named, whose sources nobody looked at.
+	named map[string]namedImage
 }
 
 // part reads one phase's part for one platform from its image.
@@ -107,6 +128,9 @@ func (c *composer) part(ctx context.Context, phase Phase, platform v1.Platform, 
 			return compose.Part{}, fmt.Errorf("phase %s: %w", phase.Name, err)
 		}
 		if part, ok := c.take(img, repoName, phase.Name, platform); ok {
+			if ref != "" {
+				c.named[namedKey(phase.Name, platform)] = namedImage{repoName, img}
+			}
 			return part, nil
 		}
 	}

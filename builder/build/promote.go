@@ -26,8 +26,8 @@ type Promotion struct {
 // Promote gives an image a place in another repository, as it is: the digests stay. Within one registry no layer is sent:
 // blobs are mounted from the repository fromName, if the registry does that. What is attached to the image comes along, and
 // the tag is set last. An image that does not verify is an Input error, and nothing is published.
-func Promote(ctx context.Context, from builder.Reader, fromName, reference string, to builder.Repository, tag string, jobs int) (*Promotion, error) {
-	report, err := verify.Image(ctx, from, reference, jobs)
+func Promote(ctx context.Context, from builder.Reader, fromName, reference string, to builder.Repository, tag string, o verify.Options) (*Promotion, error) {
+	report, err := verify.Image(ctx, from, reference, o)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
+	"github.com/pitcrew-dev/pitcrew/builder/attach"
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
@@ -161,7 +162,7 @@ func (r *run) pushPhases(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		tags := append(phaseTags(phase, inputsOf(r.units, phase)), r.sourcesTags(phase)...)
-		if err := r.publish(ctx, repo, index, tags, r.attachPaths(phase)); err != nil {
+		if err := r.publish(ctx, repo, index, tags, r.attachPaths(phase), r.attachPhase(phase, index)); err != nil {
 			return nil, fmt.Errorf("publish %s:%s: %w", repo.Name(), tags[0], err)
 		}
 		refs = append(refs, repo.Name()+"@"+index.Descriptor.Digest.String())
@@ -234,7 +235,11 @@ func (r *run) pushServer(ctx context.Context) (*Result, error) {
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("put layers into %s: %w", repo.Name(), err)
 	}
-	if err := r.publish(ctx, repo, index, r.req.Tags, r.attachLock); err != nil {
+	attachments := []attachment{r.attachLock, r.attachEvidence(index)}
+	if r.req.ServerOnly {
+		attachments = nil
+	}
+	if err := r.publish(ctx, repo, index, r.req.Tags, attachments...); err != nil {
 		return nil, fmt.Errorf("publish %s: %w", repo.Name(), err)
 	}
 	return r.result(&index, repo.Name()+"@"+index.Descriptor.Digest.String())
@@ -276,7 +281,7 @@ func (r *run) composeServer() (compose.Index, error) {
 }
 
 // attachment stores something beside an image.
-type attachment func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error
+type attachment func(ctx context.Context, to *attach.Batch) error
 
 // publish sends configs, then manifests, then the index and what is beside it, then moves the tags.
 func (r *run) publish(ctx context.Context, repo builder.Repository, index compose.Index, tags []string, attachments ...attachment) error {
@@ -293,10 +298,14 @@ func (r *run) publish(ctx context.Context, repo builder.Repository, index compos
 	if _, err := repo.PutManifest(ctx, string(index.Descriptor.MediaType), index.Raw); err != nil {
 		return err
 	}
+	beside := &attach.Batch{Repository: repo, Subject: index.Descriptor}
 	for _, attach := range attachments {
-		if err := attach(ctx, repo, index.Descriptor); err != nil {
+		if err := attach(ctx, beside); err != nil {
 			return err
 		}
+	}
+	if err := beside.Done(ctx); err != nil {
+		return err
 	}
 	for _, tag := range tags {
 		if err := repo.Tag(ctx, tag, index.Descriptor, index.Raw); err != nil {

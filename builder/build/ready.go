@@ -119,6 +119,11 @@ func (r *run) takeReady(ctx context.Context, u *unit) error {
 		r.Log.Warn("an image of the same sources is there, but its list of paths cannot be read", "phase", u.name(), "err", err)
 		return nil
 	}
+	if err := u.adoptEvidence(ctx, repo, img.Descriptor.Digest); err != nil {
+		r.Log.Warn("an image of the same sources is there, but what is in it is not known", "phase", u.name(), "err", err)
+		u.unfounded = true
+		return nil
+	}
 	return r.adopt(u, img, tree)
 }
 
@@ -153,7 +158,7 @@ func (r *run) locked(i, n int, digest v1.Hash) bool {
 
 // attachPaths stores the paths of a phase's units beside its image.
 func (r *run) attachPaths(phase builder.Phase) attachment {
-	return func(ctx context.Context, repo builder.Repository, image v1.Descriptor) error {
+	return func(ctx context.Context, to *attach.Batch) error {
 		lists := map[string][]pathLine{}
 		for _, u := range r.units {
 			if u.phase.Name != phase || u.sourceDigest == (v1.Hash{}) {
@@ -176,7 +181,7 @@ func (r *run) attachPaths(phase builder.Phase) attachment {
 		if err != nil {
 			return err
 		}
-		_, err = attach.Put(ctx, repo, image, pathsArtifact, []attach.Part{{MediaType: pathsPart, Content: enc.EncodeAll(raw, nil)}})
+		_, err = to.Put(ctx, pathsArtifact, []attach.Part{{MediaType: pathsPart, Content: enc.EncodeAll(raw, nil)}})
 		if err != nil {
 			return fmt.Errorf("attach the list of paths: %w", err)
 		}

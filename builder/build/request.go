@@ -34,8 +34,9 @@ type Request struct {
 	Only []builder.Phase
 	// Compact plans all layers afresh, whatever the lock says of them.
 	Compact bool
-	// ServerOnly leaves out the phases' own images.
+	// ServerOnly leaves out the phases' own images, and what is attached to the server's.
 	ServerOnly bool
+	Recipe     Recipe
 	// remake makes layers again that are known.
 	remake bool
 }

@@ -27,6 +27,8 @@ type run struct {
 	next *lock.Lock
 	// lost are layers of the lock that no repository has.
 	lost map[int]bool
+	// taken are the input digests of phases that were named as images.
+	taken map[builder.Phase]v1.Hash
 	// fetched is how many bytes sources had to get from elsewhere.
 	fetched int64
 }

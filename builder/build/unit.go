@@ -16,6 +16,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/merge"
+	"github.com/pitcrew-dev/pitcrew/builder/sbom"
 	"github.com/pitcrew-dev/pitcrew/builder/split"
 )
 
@@ -35,6 +36,13 @@ type unit struct {
 	layers []*layer.Layer
 	// made is set when a layer of the unit had to be packed.
 	made bool
+	// findings are what the files say of packages and programs, once looked is set.
+	findings []sbom.Finding
+	looked   bool
+	// files are the documents that list the assets' files, once they are made.
+	files [][]byte
+	// unfounded is set when an image of the same sources lacked what is to be attached to it.
+	unfounded bool
 	// input is known once every file of the tree is hashed.
 	input v1.Hash
 }

@@ -11,10 +11,10 @@ import (
 )
 
 // Check reads a layer's tar stream and tells fault of each way in which it is not as this package writes it: see
-// docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. touch, which may be nil, is told
-// every path that the layer writes or deletes. All entries have the time epoch; if that is zero, the first one's. Check returns
-// an error if the stream cannot be read as tar.
-func Check(r io.Reader, epoch time.Time, delta bool, fault, touch func(string)) error {
+// docs/contract.md, "Determinism". A delta may delete, and may lack folders above its entries. visit, which may be nil, is shown
+// every entry. All entries have the time epoch; if that is zero, the first one's. Check returns an error if the stream cannot
+// be read as tar, or visit's.
+func Check(r io.Reader, epoch time.Time, delta bool, fault func(string), visit func(Visited) error) error {
 	c := &streamCheck{epoch: epoch.UTC().Truncate(time.Second), delta: delta, dirs: map[string]bool{".": true}, fault: fault}
 	tr := tar.NewReader(r)
 	for {
@@ -26,11 +26,31 @@ func Check(r io.Reader, epoch time.Time, delta bool, fault, touch func(string)) 
 			return fmt.Errorf("behind entry %.80q: %w", c.last, err)
 		}
 		c.entry(h)
-		if touch != nil {
-			name := strings.TrimSuffix(h.Name, "/")
-			touch(path.Join(path.Dir(name), strings.TrimPrefix(path.Base(name), whiteoutPrefix)))
+		if visit == nil {
+			continue
+		}
+		if err := visit(visited(h, tr)); err != nil {
+			return err
 		}
 	}
+}
+
+// Visited is an entry of a layer that is read.
+type Visited struct {
+	// Path is what the entry writes or, if Deleted is set, deletes.
+	Path    string
+	Deleted bool
+	Type    byte // as in [tar.Header]
+	Mode    int64
+	Size    int64
+	// Content is a regular file's; it can be read until visit returns.
+	Content io.Reader
+}
+
+func visited(h *tar.Header, r io.Reader) Visited {
+	name := strings.TrimSuffix(h.Name, "/")
+	base, deleted := strings.CutPrefix(path.Base(name), whiteoutPrefix)
+	return Visited{path.Join(path.Dir(name), base), deleted, h.Typeflag, h.Mode, h.Size, r}
 }
 
 type streamCheck struct {

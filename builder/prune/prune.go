@@ -53,7 +53,7 @@ type Plan struct {
 
 var (
 	phaseTag    = regexp.MustCompile(`^(assets|base|code|server)-(src-)?[0-9a-f]{32}$`)
-	referrerTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}$`)
+	referrerTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.[a-z]+)?$`)
 )
 
 // New plans what to delete: the phase images in repositories that none of the keep newest server images in server is made
@@ -225,17 +225,21 @@ func (p *pruner) attachedTo(ctx context.Context, r Repository, subject v1.Hash) 
 		return nil, err
 	}
 	var out []Item
+	slices.SortFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(a.Digest.Hex, b.Digest.Hex) })
 	for _, d := range all {
 		out = append(out, Item{r.Name(), d.Digest.String(), []string{}, "attached"})
 	}
-	list, err := r.Head(ctx, attach.FallbackTag(subject))
-	if errors.Is(err, builder.ErrNotFound) {
-		return out, nil
+	for _, tag := range attach.Tags(subject) {
+		d, err := r.Head(ctx, tag)
+		if errors.Is(err, builder.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Item{r.Name(), d.Digest.String(), []string{tag}, "attached"})
 	}
-	if err != nil {
-		return nil, err
-	}
-	return append(out, Item{r.Name(), list.Digest.String(), []string{attach.FallbackTag(subject)}, "attached"}), nil
+	return out, nil
 }
 
 // children are what an index lists.

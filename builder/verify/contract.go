@@ -79,25 +79,13 @@ func (c *checker) epochOf(l inspect.Layer) time.Time {
 	return c.epoch
 }
 
-// touched remembers a layer's paths, if deltas and other phases have to be compared by them.
-func (c *checker) touched(l inspect.Layer) func(string) {
-	if l.Phase == builder.Assets && !l.Delta() {
-		return nil
-	}
-	return func(name string) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.paths[l.Descriptor.Digest] = append(c.paths[l.Descriptor.Digest], name)
-	}
-}
-
 // deltas holds that no delta writes or deletes what another phase wrote.
 func (c *checker) deltas(p inspect.Platform) {
 	owner := map[string]builder.Phase{}
 	for _, l := range p.Layers {
-		if !l.Delta() {
-			for _, name := range c.paths[l.Descriptor.Digest] {
-				owner[name] = l.Phase
+		if l.Phase != builder.Assets {
+			for _, ch := range c.changes(l) {
+				owner[ch.path] = l.Phase
 			}
 		}
 	}
@@ -105,10 +93,18 @@ func (c *checker) deltas(p inspect.Platform) {
 		if !l.Delta() {
 			continue
 		}
-		for _, name := range c.paths[l.Descriptor.Digest] {
-			if phase, ok := owner[name]; ok {
-				c.fault("%s: the delta layer %s touches %q of phase %s", p.Platform, l.Descriptor.Digest, name, phase)
+		for _, ch := range c.changes(l) {
+			if phase, ok := owner[ch.path]; ok {
+				c.fault("%s: the delta layer %s touches %q of phase %s", p.Platform, l.Descriptor.Digest, ch.path, phase)
 			}
 		}
 	}
+}
+
+// changes are what a layer does, if it could be read.
+func (c *checker) changes(l inspect.Layer) []change {
+	if own := c.contents[l.Descriptor.Digest]; own != nil {
+		return own.changes
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/inspect"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
+	"github.com/pitcrew-dev/pitcrew/builder/sign"
 )
 
 // Report is the outcome: `builder verify --output json`. Sizes are bytes.
@@ -27,6 +28,8 @@ type Report struct {
 	Contract string `json:"contract"`
 	Layers   int    `json:"layers"`
 	Bytes    int64  `json:"bytes"`
+	// Attached is what is beside the image and was compared with it.
+	Attached Attached `json:"attached"`
 	// Faults are what is wrong, one sentence each.
 	Faults []string `json:"faults"`
 }
@@ -42,34 +45,49 @@ func (r *Report) Err() error {
 // maxFaults bounds a report.
 const maxFaults = 50
 
-// Image checks the image that reference names. The error is about not being able to check; what is wrong with the image
+// Options are what a check takes besides the image.
+type Options struct {
+	// Jobs bounds how many layers are read at the same time.
+	Jobs int
+	// Key must have signed the image's provenance and bills of materials; nil: signatures are not checked, but what they sign.
+	Key *sign.PublicKey
+}
+
+// Image checks the image that reference names, and what is attached to it. The error is about not being able to check; what is wrong with the image
 // is in the report.
-func Image(ctx context.Context, repo builder.Reader, reference string, jobs int) (*Report, error) {
+func Image(ctx context.Context, repo builder.Reader, reference string, o Options) (*Report, error) {
 	img, err := inspect.Load(ctx, repo, reference)
 	if err != nil {
 		return nil, err
 	}
-	c := &checker{repo: repo, paths: map[v1.Hash][]string{}, report: &Report{
+	c := &checker{repo: repo, contents: map[v1.Hash]*contents{}, report: &Report{
 		Digest: img.Descriptor.Digest.String(), Contract: img.Annotations[builder.AnnotationContract], Faults: []string{},
 	}}
 	if c.report.Contract != "" && len(img.Platforms) > 0 {
 		c.epoch = img.Platforms[0].ConfigFile.Created.Time
 		c.contract(img)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, jobs))
+	if c.attached, err = load(ctx, repo, img); err != nil {
+		return nil, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, o.Jobs))
 	for _, l := range distinct(img) {
 		c.report.Layers++
 		c.report.Bytes += l.Descriptor.Size
-		g.Go(func() error { return c.layer(ctx, l) })
+		g.Go(func() error { return c.layer(gctx, l) })
 	}
-	err = g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
 	for _, p := range img.Platforms {
 		c.deltas(p)
 	}
+	c.evidence(img)
+	c.signatures(ctx, img, o.Key)
 	slices.Sort(c.report.Faults)
 	c.report.Faults = c.report.Faults[:min(len(c.report.Faults), maxFaults)]
-	return c.report, err
+	return c.report, nil
 }
 
 func distinct(img *inspect.Image) []inspect.Layer {
@@ -91,8 +109,9 @@ type checker struct {
 	epoch  time.Time // that entries must have, but see epochOf
 	mu     sync.Mutex
 	report *Report
-	// paths are what layers write or delete, except base layers of the assets, by digest.
-	paths map[v1.Hash][]string
+	// contents are what is remembered of layers, by digest.
+	contents map[v1.Hash]*contents
+	attached *attached
 }
 
 func (c *checker) fault(format string, args ...any) {
@@ -130,7 +149,7 @@ func (c *checker) content(ctx context.Context, body io.Reader, l inspect.Layer) 
 	sum := sha256.New()
 	stream := io.TeeReader(&stopping{ctx, plain}, sum)
 	if c.report.Contract != "" {
-		if err := layer.Check(stream, c.epochOf(l), l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }, c.touched(l)); err != nil {
+		if err := layer.Check(stream, c.epochOf(l), l.Delta(), func(s string) { c.fault("layer %s: %s", l.Descriptor.Digest, s) }, c.visitor(l)); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -38,6 +41,7 @@ type buildFlags struct {
 	update, frozen   bool
 	compact          bool
 	from             string
+	signKey          string
 }
 
 func buildCommand(o *options) *cobra.Command {
@@ -54,6 +58,7 @@ func buildCommand(o *options) *cobra.Command {
 	f.addHistory(cmd.Flags())
 	cmd.Flags().StringVar(&f.tarball, "tarball", "", "write a file for docker load and OCI tools instead")
 	cmd.Flags().StringArrayVar(&f.phases, "phase", nil, "build only this phase's image (may be repeated)")
+	f.addSigning(cmd.Flags())
 	cmd.Flags().BoolVar(&f.frozen, "frozen", false, "fail with exit code 6 instead of writing a lock that changed")
 	return cmd
 }
@@ -76,8 +81,17 @@ func (f *buildFlags) addHistory(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.compact, "compact", false, "plan all asset layers afresh, without deltas: for releases")
 }
 
+// addSigning adds what publishes a signature with the image.
+func (f *buildFlags) addSigning(flags *pflag.FlagSet) {
+	flags.StringVar(&f.signKey, "sign-key", "", "sign the image as builder sign does, with this private key")
+}
+
 func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {
 	j, err := prepare(cmd, o, f)
+	if err != nil {
+		return err
+	}
+	key, err := j.signer()
 	if err != nil {
 		return err
 	}
@@ -87,6 +101,9 @@ func runBuild(cmd *cobra.Command, o *options, f buildFlags) error {
 		return err
 	}
 	if err := j.finish(cmd.Context()); err != nil {
+		return err
+	}
+	if err := j.sign(cmd.Context(), key, res); err != nil {
 		return err
 	}
 	if err := j.keepLock(res.Lock); err != nil {
@@ -113,11 +130,11 @@ func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	if o.cacheDir, err = filepath.Abs(o.cacheDir); err != nil {
 		return nil, err
 	}
-	p, err := readPipeline(f.file)
+	p, digest, err := readPipeline(f.file)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{wiring: &wiring{options: o, flags: f, pipeline: p, log: log}, lockFile: filepath.Join(filepath.Dir(f.file), p.Lock)}
+	j := &job{wiring: &wiring{options: o, flags: f, pipeline: p, digest: digest, log: log}, lockFile: filepath.Join(filepath.Dir(f.file), p.Lock)}
 	if f.lock != "" {
 		j.lockFile = f.lock
 	}
@@ -206,13 +223,16 @@ func (j *job) printResult(w io.Writer, res *build.Result) error {
 	})
 }
 
-func readPipeline(file string) (*pipeline.Pipeline, error) {
+// readPipeline returns the pipeline and its file's digest.
+func readPipeline(file string) (*pipeline.Pipeline, v1.Hash, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, builder.Errorf(builder.Config, "name the pipeline with -f", "read pipeline: %w", err)
+		return nil, v1.Hash{}, builder.Errorf(builder.Config, "name the pipeline with -f", "read pipeline: %w", err)
 	}
 	defer f.Close()
-	return pipeline.Parse(file, f, os.DirFS(filepath.Dir(file)))
+	sum := sha256.New()
+	p, err := pipeline.Parse(file, io.TeeReader(f, sum), os.DirFS(filepath.Dir(file)))
+	return p, v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, err
 }
 
 func readLock(file string) (*lock.Lock, error) {

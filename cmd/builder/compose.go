@@ -27,15 +27,23 @@ func composeCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			key, err := j.signer()
+			if err != nil {
+				return err
+			}
 			res, err := j.builder.Compose(cmd.Context(), j.request, refs)
 			j.remember()
 			if err != nil {
+				return err
+			}
+			if err := j.sign(cmd.Context(), key, res); err != nil {
 				return err
 			}
 			return j.printResult(cmd.OutOrStdout(), res)
 		},
 	}
 	f.addTo(cmd.Flags())
+	f.addSigning(cmd.Flags())
 	cmd.Flags().StringArrayVar(&from, "from", nil, "PHASE=REF: take this image of the phase (may be repeated)")
 	return cmd
 }

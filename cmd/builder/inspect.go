@@ -18,7 +18,7 @@ func validateCommand(o *options) *cobra.Command {
 		Short: "Check a pipeline: every fault at once, with its line",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := readPipeline(file)
+			p, _, err := readPipeline(file)
 			if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func TestAManifestIsSentOnce(t *testing.T) {
 		t.Fatalf("manifests and tags were sent: %v, want two platforms, an index and tags", sent)
 	}
 	for reference, n := range sent {
-		if n > 1 {
+		if n > 1 && !strings.HasPrefix(reference, "sha256-") { // the list of what is attached, which grows
 			t.Errorf("%s was sent %d times", reference, n)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 func promoteCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var key string
+	cmd := &cobra.Command{
 		Use:   "promote REF DEST",
 		Short: "Give a verified image, with what is attached to it, a place in another repository (DEST: HOST/PATH:TAG or oci:DIR:TAG); prints the digest",
 		Args:  cobra.ExactArgs(2),
@@ -34,7 +35,11 @@ func promoteCommand(o *options) *cobra.Command {
 				return err
 			}
 			fromName, _ := cutReference(args[0])
-			p, err := build.Promote(cmd.Context(), from, fromName, reference, to, tag, runtime.GOMAXPROCS(0))
+			check, err := verifyOptions(runtime.GOMAXPROCS(0), key)
+			if err != nil {
+				return err
+			}
+			p, err := build.Promote(cmd.Context(), from, fromName, reference, to, tag, check)
 			if err != nil {
 				return fmt.Errorf("promote %s: %w", args[0], err)
 			}
@@ -44,6 +49,8 @@ func promoteCommand(o *options) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&key, "key", "", "public key in PEM that must have signed the image's provenance and bills of materials")
+	return cmd
 }
 
 // cutDestination is cutReference for what is written: it has a tag.

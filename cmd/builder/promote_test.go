@@ -18,8 +18,8 @@ func TestPromoteMovesNoLayer(t *testing.T) {
 	if code, stderr := builderRun(t, &p, "promote", reg+"/dev/game:1", reg+"/prod/game:stable", "--plain-http"); code != 0 {
 		t.Fatalf("promote: exit %d\n%s", code, stderr)
 	}
-	if p.Digest != built.Digest || p.PushedBytes != 0 || p.Attached != 1 {
-		t.Errorf("promoted %+v, want digest %s, nothing pushed and the lock attached", p, built.Digest)
+	if p.Digest != built.Digest || p.PushedBytes != 0 || p.Attached != 5 {
+		t.Errorf("promoted %+v, want digest %s, nothing pushed, and lock, files, provenance and two bills of materials attached", p, built.Digest)
 	}
 	if code, stderr := builderRun(t, nil, "verify", reg+"/prod/game:stable", "--plain-http"); code != 0 {
 		t.Errorf("verify: exit %d\n%s", code, stderr)

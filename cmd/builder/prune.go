@@ -54,7 +54,7 @@ func pruneCommand(o *options) *cobra.Command {
 
 // pruned are the pipeline's repositories.
 func (o *options) pruned(f buildFlags) (server prune.Repository, all []prune.Repository, err error) {
-	p, err := readPipeline(f.file)
+	p, _, err := readPipeline(f.file)
 	if err != nil {
 		return nil, nil, err
 	}

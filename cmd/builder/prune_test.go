@@ -40,8 +40,11 @@ func TestPruneDeletesWhatNoRecentImageIsMadeOf(t *testing.T) {
 	for _, i := range p.Delete {
 		kinds[i.Kind+" "+strings.TrimPrefix(i.Repository, reg+"/")]++
 	}
-	// The old code image with its amd64 manifest, and the old assets with both manifests.
-	want := map[string]int{"phase image game": 1, "manifest game": 1, "phase image game-assets": 1, "manifest game-assets": 2}
+	// The old code image with its amd64 manifest, and the old assets with both manifests; what they are made of, and the files.
+	want := map[string]int{
+		"phase image game": 1, "manifest game": 1, "phase image game-assets": 1, "manifest game-assets": 2,
+		"attached game": 2, "attached game-assets": 3,
+	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Errorf("to delete (-want +got):\n%s", diff)
 	}

@@ -12,16 +12,21 @@ import (
 
 func verifyCommand(o *options) *cobra.Command {
 	var f buildFlags
+	var key string
 	cmd := &cobra.Command{
 		Use:   "verify REF [-f pipeline.yaml]",
-		Short: "Check an image's digests, diff IDs and contract; with -f also rebuild it from its sources and compare",
+		Short: "Check an image's digests, diff IDs and contract, and what is attached to it; with -f also rebuild it from its sources and compare",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, reference, err := o.open(args[0])
 			if err != nil {
 				return err
 			}
-			report, err := verify.Image(cmd.Context(), r, reference, f.jobs)
+			check, err := verifyOptions(f.jobs, key)
+			if err != nil {
+				return err
+			}
+			report, err := verify.Image(cmd.Context(), r, reference, check)
 			if err != nil {
 				return fmt.Errorf("verify %s: %w", args[0], err)
 			}
@@ -34,7 +39,9 @@ func verifyCommand(o *options) *cobra.Command {
 				if len(report.Faults) > 0 {
 					return nil // they are in the error
 				}
-				_, err := fmt.Fprintf(w, "%s: %d layers, %s: all is as it says\n", report.Digest, report.Layers, bytesText(report.Bytes))
+				a := report.Attached
+				_, err := fmt.Fprintf(w, "%s: %d layers, %s: all is as it says\nattached: %d provenances, %d bills of materials, %d files listed, %d signed statements\n",
+					report.Digest, report.Layers, bytesText(report.Bytes), a.Provenances, a.SBOMs, a.Files, a.Signatures)
 				return err
 			})
 			if err != nil {
@@ -44,7 +51,17 @@ func verifyCommand(o *options) *cobra.Command {
 		},
 	}
 	f.addTo(cmd.Flags())
+	cmd.Flags().StringVar(&key, "key", "", "public key in PEM that must have signed the provenance and bills of materials")
 	return cmd
+}
+
+func verifyOptions(jobs int, key string) (verify.Options, error) {
+	o := verify.Options{Jobs: jobs}
+	var err error
+	if key != "" {
+		o.Key, err = readPublicKey(key)
+	}
+	return o, err
 }
 
 // rebuild makes the image again, with nothing cached, and compares.

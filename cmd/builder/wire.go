@@ -25,6 +25,7 @@ type wiring struct {
 	options  *options
 	flags    buildFlags
 	pipeline *pipeline.Pipeline
+	digest   v1.Hash // of the pipeline's file
 	log      *slog.Logger
 	memos    map[string]*memo.Memo
 	pins     map[string]v1.Hash
@@ -48,6 +49,7 @@ func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
 		Image:      compose.Options{Created: created, Annotations: p.Annotations},
 		Budgets:    build.Budgets{ImageBytes: int64(p.Budgets.Image), EditBytes: int64(p.Budgets.Edit), Layers: p.Budgets.Layers},
 		Lock:       prev,
+		Recipe:     build.Recipe{Pipeline: p.Metadata.Name, Digest: w.digest, Version: version},
 	}
 	if len(w.flags.tags) > 0 {
 		req.Tags = w.flags.tags
