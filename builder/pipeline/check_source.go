@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -8,7 +9,7 @@ import (
 )
 
 // sourceKinds are the fields that say what a source is.
-var sourceKinds = []string{"dir", "archive", "apt", "image", "files"}
+var sourceKinds = []string{"dir", "archive", "bucket", "git", "apt", "image", "files"}
 
 // sourceChecker checks one source of one phase.
 type sourceChecker struct {
@@ -34,6 +35,12 @@ func (c *sourceChecker) check() {
 	}
 	if s.Archive != nil {
 		c.archive(join(c.at, "archive"), s.Archive)
+	}
+	if s.Bucket != nil {
+		c.location(c.at+".bucket.url", s.Bucket.URL)
+	}
+	if s.Git != nil {
+		c.git(join(c.at, "git"), s.Git)
 	}
 	if s.Apt != nil {
 		c.apt(join(c.at, "apt"), s.Apt)
@@ -88,13 +95,62 @@ func (c *sourceChecker) archive(at string, a *Archive) {
 		c.fault(parts, "for example [data.tar.zst.part-*]", "is empty")
 	}
 	for i, glob := range a.Parts {
-		c.parts(item(join(at, "parts"), i), glob)
+		switch part := item(join(at, "parts"), i); {
+		case isLocation(glob) != isLocation(a.Parts[0]):
+			c.fault(part, "keep the pieces in one place", "is not where %s is", quote(a.Parts[0]))
+		case isLocation(glob):
+			c.location(part, glob)
+		default:
+			c.parts(part, glob)
+		}
 	}
-	c.optional(join(at, "url"), a.URL, urlSyntax)
+	if isLocation(a.URL) {
+		c.location(join(at, "url"), a.URL)
+	} else {
+		c.optional(join(at, "url"), a.URL, urlSyntax)
+	}
 	c.optional(join(at, "sha256"), a.SHA256, sha256Syntax)
-	if a.URL != "" && !c.written(join(at, "sha256")) {
+	if a.URL != "" && !isLocation(a.URL) && !c.written(join(at, "sha256")) {
 		c.lacks(join(at, "sha256"), "run sha256sum on the file that you have looked at", "is missing: a url needs one")
 	}
 	c.optional(join(at, "format"), a.Format, formatSyntax)
 	c.within(join(at, "stripComponents"), a.StripComponents, 0, 64)
+}
+
+// storeSchemes begin the addresses of object stores.
+var storeSchemes = []string{"s3://", "gs://", "azblob://", "file://"}
+
+func isLocation(text string) bool {
+	return slices.ContainsFunc(storeSchemes, func(scheme string) bool { return strings.HasPrefix(text, scheme) })
+}
+
+// location checks a place in an object store. What its options mean is found out when it is opened.
+func (c *sourceChecker) location(at, text string) {
+	const hint = "for example s3://bucket/prefix?region=eu-central-1, gs://bucket/prefix, azblob://container/prefix or file:///folder"
+	switch {
+	case !c.written(at):
+		c.lacks(at, hint, "is missing")
+		return
+	case text == "":
+		c.fault(at, hint, "is empty")
+		return
+	}
+	for _, expanded := range c.expansions(at, text) {
+		_, rest, _ := strings.Cut(expanded, "://")
+		place, _, _ := strings.Cut(rest, "?")
+		switch bucket, _, _ := strings.Cut(place, "/"); {
+		case !isLocation(expanded), strings.HasPrefix(expanded, "file://") == (bucket != ""), strings.ContainsAny(place, "# "):
+			c.fault(at, hint, "%s is not a place in an object store", quote(expanded))
+		case strings.Contains(bucket, "@"):
+			c.fault(at, "they come from the environment, as for the provider's own tools", "credentials have no place in the file")
+		}
+	}
+}
+
+func (c *sourceChecker) git(at string, g *Git) {
+	c.match(join(at, "url"), g.URL, gitSyntax)
+	c.match(join(at, "ref"), g.Ref, refSyntax)
+	if folder := join(at, "folder"); c.written(folder) && (!fs.ValidPath(g.Folder) || g.Folder == ".") {
+		c.fault(folder, "for example assets/tracks", "%s is not a folder of the repository", quote(g.Folder))
+	}
 }

@@ -9,8 +9,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// variables are what can stand in dir.path, archive.path, archive.parts, image.ref and files.from, outside the assets
-// phase, and what they stand for on an OS and an architecture.
+// variables are what can stand in dir.path, archive.path, archive.parts, archive.url, bucket.url, image.ref and files.from,
+// outside the assets phase, and what they stand for on an OS and an architecture.
 var variables = map[string]func(os, arch string) string{
 	"${TARGETOS}":       func(os, _ string) string { return os },
 	"${TARGETARCH}":     func(_, arch string) string { return arch },
@@ -55,12 +55,15 @@ func (s *Source) For(platform v1.Platform) *Source {
 	}
 	if s.Archive != nil {
 		archive := *s.Archive
-		archive.Path = at(archive.Path)
+		archive.Path, archive.URL = at(archive.Path), at(archive.URL)
 		archive.Parts = slices.Clone(archive.Parts)
 		for i, part := range archive.Parts {
 			archive.Parts[i] = at(part)
 		}
 		out.Archive = &archive
+	}
+	if s.Bucket != nil {
+		out.Bucket = &Bucket{URL: at(s.Bucket.URL)}
 	}
 	if s.Image != nil {
 		out.Image = &Image{Ref: at(s.Image.Ref)}

@@ -47,6 +47,13 @@ var (
 		"https://HOST/PATH without user, password and fragment; http only from this machine")
 )
 
+// Repositories are named as git itself takes them; what could be taken for an option is not.
+var (
+	gitSyntax = newSyntax(`(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])|ssh://([A-Za-z0-9_.-]+@)?[A-Za-z0-9.-]+)(:[0-9]{1,5})?/[!"$->@-~]+|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[!"$->@-~]+`,
+		"https://HOST/PATH without user and password, ssh://USER@HOST/PATH or USER@HOST:PATH; http only from this machine")
+	refSyntax = newSyntax(`[A-Za-z0-9_][A-Za-z0-9_./+-]{0,254}`, "a branch, a tag or a commit's 40 hexadecimal digits")
+)
+
 // match notes a value that is missing or does not look as it must.
 func (c *checker) match(at, value string, s syntax) {
 	switch {

@@ -11,8 +11,8 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
-// claim is a path that the file itself says a source writes: an entry of files, or the folder that all of a dir or
-// archive goes to.
+// claim is a path that the file itself says a source writes: an entry of files, or the folder that all of a dir,
+// archive, bucket or git source goes to.
 type claim struct {
 	at        string // where the file says so
 	target    string // absolute
@@ -20,7 +20,7 @@ type claim struct {
 	platforms []string
 	// folder is the mode and owner if a files entry asks for a folder: others may ask for the same.
 	folder string
-	// whole is set for the destination of a dir or archive.
+	// whole is set for the destination of a dir, archive, bucket or git source.
 	whole bool
 }
 
@@ -85,7 +85,7 @@ func claims(at string, phase builder.Phase, s *Source, all []string) []claim {
 	}
 	// The image's root says nothing, and neither does a part of a source.
 	target := path.Join("/", s.Destination)
-	if (s.Dir != nil || s.Archive != nil) && target != "/" && len(s.Include)+len(s.Exclude) == 0 {
+	if (s.Dir != nil || s.Archive != nil || s.Bucket != nil || s.Git != nil) && target != "/" && len(s.Include)+len(s.Exclude) == 0 {
 		out = append(out, claim{at: at + ".destination", target: target, phase: phase, platforms: platforms, whole: true})
 	}
 	return out

@@ -1,9 +1,12 @@
 package pipeline
 
-// Source is one place that files come from: exactly one of dir, archive, apt, image and files.
+// Source is one place that files come from: exactly one of dir, archive, bucket, git, apt, image
+// and files.
 type Source struct {
 	Dir     *Dir     `yaml:"dir,omitempty"`
 	Archive *Archive `yaml:"archive,omitempty"`
+	Bucket  *Bucket  `yaml:"bucket,omitempty"`
+	Git     *Git     `yaml:"git,omitempty"`
 	Apt     *Apt     `yaml:"apt,omitempty"`
 	Image   *Image   `yaml:"image,omitempty"`
 	// Files are written in the pipeline or taken from beside it.
@@ -32,17 +35,34 @@ type Dir struct {
 type Archive struct {
 	// Path is relative to the pipeline's folder. Variables are expanded.
 	Path string `yaml:"path,omitempty"`
-	// Parts are globs of the pieces of a split archive, relative to the pipeline's folder, joined in natural order.
-	// Variables are expanded.
+	// Parts are globs of the pieces of a split archive, relative to the pipeline's folder or in an object store, joined in
+	// natural order. Variables are expanded.
 	Parts []string `yaml:"parts,omitempty" jsonschema:"minItems=1"`
-	// URL is where to download it: https, or http from this machine.
+	// URL is where to download it: https, http from this machine, or an object in a store. Variables are expanded.
 	URL string `yaml:"url,omitempty"`
-	// SHA256 is the archive's digest in hexadecimal; a url needs one.
+	// SHA256 is the archive's digest in hexadecimal; an https url needs one.
 	SHA256 string `yaml:"sha256,omitempty" jsonschema:"pattern=^[0-9a-f]{64}$"`
 	// Format is needed only if the archive's first bytes do not tell.
 	Format string `yaml:"format,omitempty" jsonschema:"enum=tar,enum=tar.gz,enum=tar.zst,enum=tar.xz,enum=tar.bz2,enum=zip"`
 	// StripComponents drops so many leading folders of every path.
 	StripComponents int `yaml:"stripComponents,omitempty" jsonschema:"minimum=0,maximum=64"`
+}
+
+// Bucket is objects in a store.
+type Bucket struct {
+	// URL is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX or file:///FOLDER, with options behind a
+	// question mark. Variables are expanded.
+	URL string `yaml:"url"`
+}
+
+// Git is one commit of a repository.
+type Git struct {
+	// URL is https, ssh (also as git@HOST:PATH), or http from this machine.
+	URL string `yaml:"url"`
+	// Ref is a branch, a tag or a commit's 40 hexadecimal digits.
+	Ref string `yaml:"ref"`
+	// Folder is the part of the repository to take (default: all of it).
+	Folder string `yaml:"folder,omitempty"`
 }
 
 // Apt is Debian packages.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,8 +18,10 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
 	"github.com/pitcrew-dev/pitcrew/builder/source/apt"
 	"github.com/pitcrew-dev/pitcrew/builder/source/archive"
+	"github.com/pitcrew-dev/pitcrew/builder/source/bucket"
 	"github.com/pitcrew-dev/pitcrew/builder/source/dir"
 	"github.com/pitcrew-dev/pitcrew/builder/source/files"
+	"github.com/pitcrew-dev/pitcrew/builder/source/git"
 	"github.com/pitcrew-dev/pitcrew/builder/source/image"
 	"github.com/pitcrew-dev/pitcrew/builder/source/pack"
 	"github.com/pitcrew-dev/pitcrew/internal/fetch"
@@ -48,6 +51,10 @@ func describe(s *pipeline.Source) string {
 		return "apt " + strings.Join(s.Apt.Packages, " ")
 	case s.Image != nil:
 		return "image " + s.Image.Ref
+	case s.Bucket != nil:
+		return "bucket " + withoutQuery(s.Bucket.URL)
+	case s.Git != nil:
+		return "git " + s.Git.URL + " " + s.Git.Ref
 	case s.Archive != nil:
 		return "archive " + cmp.Or(s.Archive.Path, s.Archive.URL, strings.Join(s.Archive.Parts, " "))
 	default:
@@ -67,6 +74,10 @@ func (p platformSource) adapter(s *pipeline.Source) (builder.Source, error) {
 	case s.Files != nil:
 		list, err := fileList(s.Files)
 		return files.New(p.folder(), files.Options{Files: list, Hash: hashFiles}), err
+	case s.Bucket != nil:
+		return bucket.New(s.Bucket.URL, p.bucketOptions())
+	case s.Git != nil:
+		return p.git(s.Git)
 	case s.Apt != nil:
 		return p.apt(s.Apt)
 	case s.Image != nil:
@@ -105,12 +116,44 @@ func (w *wiring) archive(a *pipeline.Archive) (builder.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return archive.New(archive.Options{
+	o := archive.Options{
 		Root: w.folder(), Path: a.Path, Parts: a.Parts, URL: a.URL, SHA256: a.SHA256,
 		Format: archive.Format(a.Format), StripComponents: a.StripComponents,
-		Limits: pack.Limits{MaxSize: int64(w.pipeline.Limits.MaxUnpackedSize), MaxEntries: w.pipeline.Limits.MaxEntries},
-		Store:  store, Memo: w.memo, Hash: hashFiles, CacheDir: w.options.cacheDir, Fetch: &fetch.Client{},
+		Limits: w.limits(), Store: store, Memo: w.memo, Hash: hashFiles, CacheDir: w.options.cacheDir, Fetch: &fetch.Client{},
+	}
+	if places := append(slices.Clone(a.Parts), a.URL); bucket.IsLocation(places[0]) {
+		if a.URL == "" {
+			places = a.Parts
+		}
+		o.Parts, o.URL, o.ObjectsName = nil, "", withoutQuery(strings.Join(places, " "))
+		o.Objects = func(ctx context.Context) (archive.Objects, error) {
+			return bucket.NewFiles(ctx, w.bucketOptions(), places...)
+		}
+	}
+	return archive.New(o), nil
+}
+
+func (w *wiring) git(g *pipeline.Git) (builder.Source, error) {
+	store, err := w.store()
+	if err != nil {
+		return nil, err
+	}
+	return git.New(git.Options{
+		URL: g.URL, Ref: g.Ref, Folder: g.Folder, User: cmp.Or(os.Getenv("PITCREW_GIT_USER"), "git"), Password: os.Getenv("PITCREW_GIT_PASSWORD"),
+		Limits: w.limits(), Store: store, CacheDir: w.options.cacheDir,
 	}), nil
+}
+
+func (w *wiring) limits() pack.Limits {
+	return pack.Limits{MaxSize: int64(w.pipeline.Limits.MaxUnpackedSize), MaxEntries: w.pipeline.Limits.MaxEntries}
+}
+
+func (w *wiring) bucketOptions() bucket.Options { return bucket.Options{CacheDir: w.options.cacheDir} }
+
+// withoutQuery is a place in an object store as messages and provenance name it.
+func withoutQuery(place string) string {
+	place, _, _ = strings.Cut(place, "?")
+	return place
 }
 
 func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {

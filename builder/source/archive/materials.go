@@ -8,9 +8,12 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
-// Materials is the archive, if it has one digest: of parts without one there is none. Its address is given without
+// Materials is the archive, if it has one digest: of local files without one there is none. Its address is given without
 // credentials.
 func (r *Resolved) Materials() []builder.Material {
+	if r.objects != nil && r.options.SHA256 == "" {
+		return []builder.Material{{URI: r.options.ObjectsName, Digest: digestOf(r.objects.Contents()...)}}
+	}
 	if r.options.SHA256 == "" {
 		return nil
 	}

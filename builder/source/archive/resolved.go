@@ -24,7 +24,8 @@ const unpackRules = "archive 1"
 // Resolved is an archive whose files were found. It is a [builder.Resolved], used by one goroutine.
 type Resolved struct {
 	options *Options
-	local   volume // nil if it is to be downloaded
+	local   volume  // nil if it is to be downloaded
+	objects Objects // nil unless it is in an object store
 	digest  v1.Hash
 }
 
@@ -34,7 +35,10 @@ func (r *Resolved) InputDigest(ctx context.Context) (v1.Hash, error) {
 		return r.digest, nil
 	}
 	sums := []string{r.options.SHA256}
-	if r.local != nil {
+	switch {
+	case r.objects != nil && r.options.SHA256 == "":
+		sums = r.objects.Contents()
+	case r.local != nil:
 		var err error
 		if sums, err = r.hash(ctx); err != nil {
 			return v1.Hash{}, r.failed(err)
@@ -82,13 +86,20 @@ func (r *Resolved) hash(ctx context.Context) ([]string, error) {
 // check holds the local bytes against the digest that the pipeline gives. Of parts that were unpacked before it was
 // held then.
 func (r *Resolved) check(ctx context.Context, digest v1.Hash, sums []string) error {
-	got := sums[0]
 	if len(sums) > 1 {
 		if _, unpacked, err := r.options.Store.Tree(r.key(digest)); unpacked || err != nil {
 			return err //nolint:wrapcheck // names the cache
 		}
+	}
+	return r.hold(ctx, r.local, sums)
+}
+
+// hold compares the digest of the whole with the pipeline's.
+func (r *Resolved) hold(ctx context.Context, v volume, sums []string) error {
+	got := sums[0]
+	if len(sums) > 1 {
 		whole := sha256.New()
-		in := r.local.open()
+		in := v.open()
 		_, err := io.Copy(whole, &cancellable{ctx: ctx, r: in})
 		if err := errors.Join(err, in.Close()); err != nil {
 			return err
@@ -121,18 +132,43 @@ func (r *Resolved) Tree(ctx context.Context) (builder.Tree, error) {
 
 func (r *Resolved) fill(ctx context.Context, w *pack.Writer) error {
 	v := r.local
-	if v == nil {
-		var err error
-		if v, err = r.download(ctx); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case r.objects != nil:
+		v, err = r.fetch(ctx)
+	case v == nil:
+		v, err = r.download(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	return unpack(ctx, w, v, r.options)
 }
 
+// fetch gets the pieces from the object store and holds the whole against the digest that the pipeline gives.
+func (r *Resolved) fetch(ctx context.Context) (volume, error) {
+	names, hashes, err := r.objects.Fetch(ctx)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the object
+	}
+	var v volume
+	sums := make([]string, len(names))
+	for i, name := range names {
+		f, err := pin(name)
+		if err != nil {
+			return nil, err
+		}
+		v, sums[i] = append(v, f), hashes[i].Hex
+	}
+	if r.options.SHA256 == "" {
+		return v, nil
+	}
+	return v, r.hold(ctx, v, sums)
+}
+
 func (r *Resolved) failed(err error) error { return fmt.Errorf("%s: %w", r.options.name(), err) }
 
-// Pending is 0 for local files, and for what is unpacked or was downloaded; else -1.
+// Pending is 0 for local files, and for what is unpacked or was downloaded; else what the store says, or -1.
 func (r *Resolved) Pending() int64 {
 	if r.local != nil {
 		return 0
@@ -142,6 +178,9 @@ func (r *Resolved) Pending() int64 {
 		if _, unpacked, err := r.options.Store.Tree(r.key(digest)); err == nil && unpacked {
 			return 0
 		}
+	}
+	if r.objects != nil {
+		return r.objects.Pending()
 	}
 	if _, err := os.Stat(filepath.Join(r.options.CacheDir, folder, r.options.SHA256)); err == nil {
 		return 0

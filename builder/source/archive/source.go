@@ -14,7 +14,17 @@ import (
 	"github.com/pitcrew-dev/pitcrew/internal/fetch"
 )
 
-// Options are what a pipeline and its caller can say about an archive. Exactly one of Path, Parts and URL is set; Root,
+// Objects are an archive's pieces in an object store, in order and in the state that they were listed in.
+type Objects interface {
+	// Contents identify the pieces' bytes.
+	Contents() []string
+	// Pending is the number of bytes that Fetch would get from elsewhere.
+	Pending() int64
+	// Fetch returns files of this machine with the pieces' bytes, and their digests.
+	Fetch(ctx context.Context) (names []string, sums []v1.Hash, err error)
+}
+
+// Options are what a pipeline and its caller can say about an archive. Exactly one of Path, Parts, URL and Objects is set; Root,
 // Store, Hash and, for a URL, SHA256, CacheDir and Fetch are required.
 type Options struct {
 	// Root is the folder that Path and Parts are relative to.
@@ -25,7 +35,11 @@ type Options struct {
 	Parts []string
 	// URL is http or https.
 	URL string
-	// SHA256 is what the whole archive must have, in lower case hexadecimal. It may be "" for local files.
+	// Objects lists the pieces in an object store, which messages call ObjectsName.
+	Objects     func(context.Context) (Objects, error)
+	ObjectsName string
+	// SHA256 is what the whole archive must have, in lower case hexadecimal. It may be "" for local files and
+	// objects.
 	SHA256 string
 	// Format is one of Formats, or "" to tell by the first bytes.
 	Format Format
@@ -51,10 +65,16 @@ func New(options Options) *Source { return &Source{options: options} }
 
 // Resolve finds the archive's files, and reads none. It is the same for every platform. Its errors of kind Input name
 // the file that is missing or unreadable.
-func (s *Source) Resolve(_ context.Context, _ v1.Platform) (builder.Resolved, error) {
+func (s *Source) Resolve(ctx context.Context, _ v1.Platform) (builder.Resolved, error) {
 	r := &Resolved{options: &s.options}
 	names := []string{s.options.Path}
 	switch {
+	case s.options.Objects != nil:
+		var err error
+		if r.objects, err = s.options.Objects(ctx); err != nil {
+			return nil, r.failed(err)
+		}
+		return r, nil
 	case s.options.URL != "":
 		return r, nil
 	case s.options.Path == "":
@@ -92,6 +112,8 @@ func (s *Source) pin(names []string) (volume, error) {
 // name is what messages call the archive.
 func (o *Options) name() string {
 	switch {
+	case o.ObjectsName != "":
+		return "archive " + o.ObjectsName
 	case o.URL != "":
 		return "archive " + filepath.Base(strings.SplitN(o.URL, "?", 2)[0])
 	case o.Path != "":

@@ -33,6 +33,9 @@ func newWriter(body io.Writer) *Writer {
 	}
 }
 
+// Limit sets what the pack may hold; of l only sizes and entries count.
+func (w *Writer) Limit(l Limits) { w.limits = l.orDefault() }
+
 // Add stores an entry and, if it is Regular, the content. The path must be one that [builder.Entry.Path] may have, and
 // lie in what is a folder or not there; folders above it are added. Permissions are normalised to 0755 for folders and
 // executable files, and 0644; the owner is kept. Of two entries with one path the later wins, as in tar.

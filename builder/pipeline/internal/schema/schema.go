@@ -30,11 +30,14 @@ func Generate(dir string) ([]byte, error) {
 	s := r.Reflect(&pipeline.Pipeline{})
 	s.ID = "https://pitcrew.dev/schema/pipeline-v1alpha1.json"
 	s.Title = "pitcrew pipeline"
-	exactlyOne(s.Definitions["Source"], "dir", "archive", "apt", "image", "files")
+	exactlyOne(s.Definitions["Source"], "dir", "archive", "bucket", "git", "apt", "image", "files")
 	exactlyOne(s.Definitions["Archive"], "path", "parts", "url")
 	exactlyOne(s.Definitions["File"], "content", "from", "link", "dir")
 	s.Definitions["Phases"].MinProperties = new(uint64(1))
-	s.Definitions["Archive"].DependentRequired = map[string][]string{"url": {"sha256"}}
+	web := jsonschema.NewProperties()
+	web.Set("url", &jsonschema.Schema{Pattern: "^https?://"})
+	s.Definitions["Archive"].If = &jsonschema.Schema{Properties: web, Required: []string{"url"}}
+	s.Definitions["Archive"].Then = &jsonschema.Schema{Required: []string{"sha256"}}
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode the schema: %w", err)
