@@ -33,6 +33,10 @@ demo: build ## build the real SuperTuxKart images for two architectures and run 
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/demo
 
+demo-source: build ## the same from source code: compile the server for both architectures (half an hour) and run it
+	@./scripts/deps.sh demo-source
+	go run ./examples/supertuxkart/demo -pipeline examples/supertuxkart/pipeline-source.yaml
+
 bench: build ## against BuildKit and the AWS sample's pattern on the real data; writes docs/benchmarks.md
 	@./scripts/deps.sh bench
 	cd test/bench && go run .
@@ -51,4 +55,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo bench bench-commits prove-cosign fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign fuzz clean

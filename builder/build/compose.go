@@ -91,7 +91,7 @@ func withoutPhases(req Request, refs map[builder.Phase]string) Request {
 			phases = append(phases, p)
 		}
 	}
-	req.Phases = phases
+	req.Phases, req.composing = phases, true
 	return req
 }
 

@@ -190,8 +190,10 @@ func (r *run) sourcesTags(phase builder.Phase) []string {
 		if u.phase.Name != phase || u.sourceDigest == (v1.Hash{}) {
 			continue
 		}
-		if tag := sourcesTag(phase, u.sourceDigest); !slices.Contains(tags, tag) {
-			tags = append(tags, tag)
+		for _, digest := range []v1.Hash{u.sourceDigest, u.portable} {
+			if tag := sourcesTag(phase, digest); !slices.Contains(tags, tag) {
+				tags = append(tags, tag)
+			}
 		}
 	}
 	return tags

@@ -10,6 +10,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
+	"github.com/pitcrew-dev/pitcrew/builder/profile"
 )
 
 // Request is one build, with everything that the pipeline file and the command line say resolved.
@@ -39,6 +40,8 @@ type Request struct {
 	Recipe     Recipe
 	// remake makes layers again that are known.
 	remake bool
+	// composing takes phases as they are published.
+	composing bool
 }
 
 // Origin is an image to go on from.
@@ -63,6 +66,9 @@ type Phase struct {
 	// Compression is "auto" or a codec such as "zstd:3".
 	Compression string
 	Config      v1.Config
+	// Profile is the part of the phase's files that is wanted, nil for all, and Profiles are all that there are.
+	Profile  *profile.Profile
+	Profiles []profile.Profile
 }
 
 // Source is a source with its place in the image.

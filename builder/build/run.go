@@ -20,9 +20,11 @@ type run struct {
 	*Builder
 	req   Request
 	known known
-	units []*unit
-	pins  []builder.Pin
-	sums  transfers
+	// composing is set if nothing is to be made.
+	composing bool
+	units     []*unit
+	pins      []builder.Pin
+	sums      transfers
 	// next is the lock that the build gives, once it is known.
 	next *lock.Lock
 	// lost are layers of the lock that no repository has.
@@ -64,7 +66,7 @@ func (b *Builder) Build(ctx context.Context, req Request) (*Result, error) {
 
 // prepare reads the sources and decides which layers have to be made.
 func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
-	r := &run{Builder: b, req: req}
+	r := &run{Builder: b, req: req, composing: req.composing}
 	if r.Log == nil {
 		withLog := *b
 		withLog.Log = slog.New(slog.DiscardHandler)
@@ -91,6 +93,9 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 		}
 		if u.ready {
 			continue
+		}
+		if err := u.missing(); err != nil && r.composing {
+			return nil, err
 		}
 		if err := r.readTree(ctx, u); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
+	"github.com/pitcrew-dev/pitcrew/builder/profile"
 	"github.com/pitcrew-dev/pitcrew/builder/split"
 )
 
@@ -19,12 +20,19 @@ func (u *unit) split(ctx context.Context, req Request, others map[string]bool, l
 	if u.phase.Name != builder.Assets {
 		prev = nil
 	}
-	var err error
-	u.plan, err = split.Plan(ctx, u.tree, prev, split.Options{
+	o := split.Options{
 		Layers: u.phase.Layers, MaxLayerSize: u.phase.MaxLayerSize, MaxDeltas: u.phase.MaxDeltas, Codec: u.phase.Compression, Measure: layer.Sample,
-		Others: others, Lost: lost,
-	})
-	if err != nil {
+		Others: others, Lost: lost, Whole: u.whole,
+	}
+	if u.whole != nil {
+		own := u.phase.Profile
+		if own == nil {
+			own = &profile.Profile{Name: profile.Full}
+		}
+		o.Group = profile.Groups(own, u.phase.Profiles, *u.whole)
+	}
+	var err error
+	if u.plan, err = split.Plan(ctx, u.tree, prev, o); err != nil {
 		return err
 	}
 	u.layers = nil

@@ -28,9 +28,13 @@ type unit struct {
 	pins      []builder.Pin
 	// sourceDigest is of the sources' input digests, where that can spare a download.
 	sourceDigest v1.Hash
+	// portable is sourceDigest without what differs between machines that make the same, such as a compiler's version.
+	portable v1.Hash
 	// ready is set for a unit that was taken from the registry: its tree has paths only.
-	ready  bool
-	tree   builder.Tree
+	ready bool
+	tree  builder.Tree
+	// whole is the tree that tree is a part of by its profile; nil if there are no profiles.
+	whole  *builder.Tree
 	config v1.Config
 	plan   split.Result
 	layers []*layer.Layer
@@ -94,8 +98,15 @@ func (r *run) readTree(ctx context.Context, u *unit) error {
 	}
 	u.config = compose.Merge(u.config, u.phase.Config)
 	var err error
-	u.tree, err = merge.Build(parts)
-	return err
+	if u.tree, err = merge.Build(parts); err != nil || len(u.phase.Profiles) == 0 {
+		return err
+	}
+	whole := u.tree
+	u.whole = &whole
+	if u.phase.Profile != nil {
+		u.tree = u.phase.Profile.Apply(whole)
+	}
+	return nil
 }
 
 // collisions holds that no phase silently overwrites another: checked for every platform.

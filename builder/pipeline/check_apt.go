@@ -18,11 +18,15 @@ func (c *sourceChecker) apt(at string, a *Apt) {
 		}
 	}
 	c.optional(join(at, "dependencies"), a.Dependencies, dependenciesSyntax)
-	if mirrors := join(at, "mirrors"); c.written(mirrors) && len(a.Mirrors) == 0 {
-		c.fault(mirrors, "leave it out to use the machine's own", "is empty")
+	c.mirrors(join(at, "mirrors"), a.Mirrors)
+}
+
+func (c *sourceChecker) mirrors(at string, mirrors []Mirror) {
+	if c.written(at) && len(mirrors) == 0 {
+		c.fault(at, "leave it out to use the machine's own", "is empty")
 	}
-	for i := range a.Mirrors {
-		c.mirror(item(join(at, "mirrors"), i), &a.Mirrors[i])
+	for i := range mirrors {
+		c.mirror(item(at, i), &mirrors[i])
 	}
 }
 

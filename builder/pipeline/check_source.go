@@ -9,7 +9,7 @@ import (
 )
 
 // sourceKinds are the fields that say what a source is.
-var sourceKinds = []string{"dir", "archive", "bucket", "git", "apt", "image", "files"}
+var sourceKinds = []string{"dir", "archive", "bucket", "git", "apt", "aptSource", "image", "files"}
 
 // sourceChecker checks one source of one phase.
 type sourceChecker struct {
@@ -44,6 +44,9 @@ func (c *sourceChecker) check() {
 	}
 	if s.Apt != nil {
 		c.apt(join(c.at, "apt"), s.Apt)
+	}
+	if s.AptSource != nil {
+		c.aptSource(join(c.at, "aptSource"), s.AptSource)
 	}
 	if s.Image != nil {
 		c.image(c.at+".image.ref", s.Image.Ref)

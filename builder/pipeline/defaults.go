@@ -61,6 +61,19 @@ func (p *Pipeline) applyDefaults() {
 		for i := range np.Phase.Sources {
 			np.Phase.Sources[i].applyDefaults()
 		}
+		np.Phase.Build.applyDefaults()
+	}
+}
+
+func (b *Build) applyDefaults() {
+	if b == nil {
+		return
+	}
+	for i := range b.Sources {
+		b.Sources[i].applyDefaults()
+	}
+	for i := range b.Outputs {
+		b.Outputs[i].Destination = cmp.Or(b.Outputs[i].Destination, "/")
 	}
 }
 

@@ -39,6 +39,8 @@ var (
 	packageSyntax = newSyntax(`[a-z0-9][a-z0-9+.-]*[a-z0-9+](=([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*)?`,
 		"a Debian package's name, or NAME=VERSION; the architecture is the platform's")
 	excludedSyntax     = newSyntax(`[a-z0-9][a-z0-9+.-]*[a-z0-9+]`, "a Debian package's name, without version")
+	versionSyntax      = newSyntax(`([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*`, "a Debian version, for example 1.4+dfsg-2")
+	timeoutSyntax      = newSyntax(`[1-9][0-9]{0,5}[smh]`, "for example 90s, 30m or 2h")
 	dependenciesSyntax = newSyntax(`all|none|only`, "use all, none or only")
 	uriSyntax          = newSyntax(`[a-z][a-z0-9+]*:[!#-Z^-~]+`, "for example http://deb.debian.org/debian")
 	suiteSyntax        = newSyntax(`[0-9A-Za-z./][0-9A-Za-z._/+~-]*`, "as in sources.list, for example bookworm")

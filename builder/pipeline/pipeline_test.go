@@ -40,7 +40,7 @@ func beside() fstest.MapFS {
 	file := &fstest.MapFile{Data: []byte("x")}
 	return fstest.MapFS{
 		"assets/a.png": file, "music/music.tar.part-aa": file, "keys/debian.gpg": file, "out/kart-amd64.tar.gz": file,
-		"out/kart-arm64.tar.gz": file, "graviton/lib/x.so": file, "conf/linux/server.xml": file,
+		"out/kart-arm64.tar.gz": file, "graviton/lib/x.so": file, "conf/linux/server.xml": file, "toolchain/arm64.cmake": file,
 	}
 }
 
@@ -79,6 +79,10 @@ func useOf(v reflect.Value, used map[string]bool) {
 	case reflect.Slice:
 		for i := range v.Len() {
 			useOf(v.Index(i), used)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			useOf(v.MapIndex(key), used)
 		}
 	case reflect.Struct:
 		for field, value := range v.Fields() {

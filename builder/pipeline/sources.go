@@ -1,14 +1,15 @@
 package pipeline
 
-// Source is one place that files come from: exactly one of dir, archive, bucket, git, apt, image
-// and files.
+// Source is one place that files come from: exactly one of dir, archive, bucket, git, apt, aptSource, image and files.
 type Source struct {
 	Dir     *Dir     `yaml:"dir,omitempty"`
 	Archive *Archive `yaml:"archive,omitempty"`
 	Bucket  *Bucket  `yaml:"bucket,omitempty"`
 	Git     *Git     `yaml:"git,omitempty"`
 	Apt     *Apt     `yaml:"apt,omitempty"`
-	Image   *Image   `yaml:"image,omitempty"`
+	// AptSource is the source code of a Debian package.
+	AptSource *AptSource `yaml:"aptSource,omitempty"`
+	Image     *Image     `yaml:"image,omitempty"`
 	// Files are written in the pipeline or taken from beside it.
 	Files []File `yaml:"files,omitempty" jsonschema:"minItems=1"`
 	// Platforms restrict the source to some of the pipeline's platforms; not in the assets phase.
@@ -79,6 +80,19 @@ type Apt struct {
 	Mirrors []Mirror `yaml:"mirrors,omitempty" jsonschema:"minItems=1"`
 	// UsrMerge puts /bin, /lib and so on under /usr, with symlinks (default true).
 	UsrMerge *bool `yaml:"usrMerge,omitempty"`
+}
+
+// AptSource is a Debian source package: what its authors published, and, unless upstream is asked for, Debian's packaging in
+// debian/. Patches are not applied.
+type AptSource struct {
+	// Package is the source package's name.
+	Package string `yaml:"package"`
+	// Version is the version that it must have (default: the newest that the mirrors have).
+	Version string `yaml:"version,omitempty"`
+	// Upstream leaves out Debian's own part.
+	Upstream bool `yaml:"upstream,omitempty"`
+	// Mirrors are where it comes from (default: the machine's own apt sources).
+	Mirrors []Mirror `yaml:"mirrors,omitempty" jsonschema:"minItems=1"`
 }
 
 // Mirror is a repository of packages, in the words of sources.list(5).

@@ -69,13 +69,33 @@ type Phase struct {
 	// Repository holds the phase's own image (default: the pipeline's repository).
 	Repository string `yaml:"repository,omitempty"`
 	// Sources are where the phase's files come from.
-	Sources []Source `yaml:"sources" jsonschema:"minItems=1"`
+	Sources []Source `yaml:"sources,omitempty" jsonschema:"minItems=1"`
+	// Build is a command that makes files of the phase; not in the assets phase.
+	Build *Build `yaml:"build,omitempty"`
 	// Replaces are globs of paths that the phase may write although a phase below wrote them.
 	Replaces []string `yaml:"replaces,omitempty"`
 	Split    Split    `yaml:"split,omitempty"`
 	// Compression is auto (default for assets), none, gzip[:1-9] or zstd[:1-11] (default for the others: zstd:3).
 	Compression string `yaml:"compression,omitempty" jsonschema:"pattern=^(auto|none|gzip(:[1-9])?|zstd(:([1-9]|1[01]))?)$"`
 	Config      Config `yaml:"config,omitempty"`
+	// Profiles are parts of the assets that some programs can do with; only in the assets phase.
+	Profiles []Profile `yaml:"profiles,omitempty" jsonschema:"minItems=1"`
+	// Profile is the one of profiles that the image has, or full (default): all of the assets.
+	Profile string `yaml:"profile,omitempty"`
+}
+
+// Profile is a part of the assets. Globs are on paths of the image, without leading slash.
+type Profile struct {
+	// Name is a lower case word with dashes; full is taken.
+	Name string `yaml:"name" jsonschema:"pattern=^[a-z0-9]([a-z0-9-]{0\\,61}[a-z0-9])?$"`
+	// Include are globs of files to keep (default: everything).
+	Include []string `yaml:"include,omitempty"`
+	// Exclude are globs of files to leave out; they win over include.
+	Exclude []string `yaml:"exclude,omitempty"`
+	// Placeholders are globs of files that are kept without their content.
+	Placeholders []string `yaml:"placeholders,omitempty"`
+	// Directories: keep (default) all folders, or prune those in which nothing is left.
+	Directories string `yaml:"directories,omitempty" jsonschema:"enum=keep,enum=prune"`
 }
 
 // Split is how many layers the phase becomes.

@@ -61,13 +61,18 @@ func (c *checker) phase(at string, np NamedPhase, platforms []string) {
 	c.within(at+".split.layers", p.Split.Layers, 1, 100)
 	c.within(at+".split.maxDeltas", p.Split.MaxDeltas, 1, 64)
 	sources := at + ".sources"
-	if len(p.Sources) == 0 {
-		c.lacks(sources, "write at least one source", "has no source")
+	if len(p.Sources) == 0 && p.Build == nil {
+		c.lacks(sources, "write at least one source, or a build", "has no source")
 	}
 	for i := range p.Sources {
 		s := &sourceChecker{checker: c, at: item(sources, i), phase: np.Name, all: platforms, source: &p.Sources[i]}
 		s.check()
 	}
+	if p.Build != nil {
+		b := &buildChecker{checker: c, at: join(at, "build"), phase: np.Name, all: platforms}
+		b.check(p.Build)
+	}
+	c.profiles(at, np.Name, p)
 	c.config(join(at, "config"), p.Config)
 }
 

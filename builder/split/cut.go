@@ -3,7 +3,9 @@ package split
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 )
@@ -16,22 +18,29 @@ func target(total int64, layers int) int64 {
 	return int64(math.Pow(2, steps/2))
 }
 
-// cut places files by a content-defined cut of the sorted path list, separately for each codec.
+// cut places files by a content-defined cut of the sorted path list, separately for each group and codec.
 func (p *planner) cut() {
+	groups := map[string][]*builder.Entry{}
+	for e := range p.tree.Files() {
+		groups[p.o.Group(e)] = append(groups[p.o.Group(e)], e)
+	}
 	id := 0
-	for _, codec := range p.codecOrder() {
-		var files []*builder.Entry
-		for e := range p.tree.Files() {
-			if p.codec(e) == codec {
-				files = append(files, e)
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		p.firsts[group] = id
+		for _, codec := range p.codecOrder() {
+			var files []*builder.Entry
+			for _, e := range groups[group] {
+				if p.codec(e) == codec {
+					files = append(files, e)
+				}
 			}
-		}
-		for ; len(files) > 0; id++ {
-			n := p.boundary(files)
-			for _, e := range files[:n] {
-				p.place(e, id, codec)
+			for ; len(files) > 0; id++ {
+				n := p.boundary(files)
+				for _, e := range files[:n] {
+					p.place(e, id, codec)
+				}
+				files = files[n:]
 			}
-			files = files[n:]
 		}
 	}
 }

@@ -40,6 +40,12 @@ type Options struct {
 	Others map[string]bool
 	// Lost are the IDs of the lock's layers that are in no repository any more. They are made anew, as far as they live.
 	Lost map[int]bool
+	// Whole is the tree that the planned one is a part of, if it is one: classes and the size of layers are then those of the
+	// whole, so that other parts of it are cut into the same layers where they coincide.
+	Whole *builder.Tree
+	// Group names what an entry has in common with others; layers hold entries of one group only, and groups lie above each
+	// other in the order of their names. nil: all are of one group.
+	Group func(e *builder.Entry) string
 	// Measure compresses a sample of a file's first bytes, at most limit; needed for Auto.
 	Measure func(ctx context.Context, e *builder.Entry, limit int64) (in, out int64, err error)
 }
@@ -82,12 +88,19 @@ func Plan(ctx context.Context, tree builder.Tree, prev *lock.Lock, o Options) (R
 				"%s has %d bytes, registries take layers of at most %d", e.Path, e.Size, int64(MaxFileSize))
 		}
 	}
-	codecs, classes, err := chooseCodecs(ctx, tree, prev, o)
+	whole := tree
+	if o.Whole != nil {
+		whole = *o.Whole
+	}
+	if o.Group == nil {
+		o.Group = func(*builder.Entry) string { return "" }
+	}
+	codecs, classes, err := chooseCodecs(ctx, whole, prev, o)
 	if err != nil {
 		return Result{}, err
 	}
-	p := &planner{tree: tree, o: o, codecs: codecs, layerOf: map[string]int{}, layers: map[int]*Layer{}}
-	p.target = target(tree.Size(), o.Layers)
+	p := &planner{tree: tree, o: o, codecs: codecs, layerOf: map[string]int{}, firsts: map[string]int{}, layers: map[int]*Layer{}}
+	p.target = target(whole.Size(), o.Layers)
 	if p.continues(prev) {
 		p.grow(prev)
 		return Result{p.grown, classes, p}, nil
@@ -116,6 +129,7 @@ type planner struct {
 	codecs  map[string]string // by extension
 	target  int64
 	layerOf map[string]int // by path
+	firsts  map[string]int // by group, its first layer
 	layers  map[int]*Layer
 	grown   []Layer
 	targets map[string]string // of hard links, with what they hold
@@ -152,12 +166,19 @@ func (p *planner) placeOthers() {
 		}
 		p.layers[0] = &Layer{Kind: base, Codec: codec}
 	}
-	near := slices.Min(append(slices.Collect(maps.Keys(p.layers)), p.nextID()))
+	first := slices.Min(append(slices.Collect(maps.Keys(p.layers)), p.nextID()))
+	nearest := map[string]int{} // by group
 	full := p.foldersWithContent()
 	for i := range p.tree.Entries {
-		switch e := &p.tree.Entries[i]; {
+		e := &p.tree.Entries[i]
+		group := p.o.Group(e)
+		near, ok := nearest[group]
+		if !ok {
+			near = p.firstOf(group, first)
+		}
+		switch {
 		case e.Type == builder.Regular:
-			near = p.layerOf[e.Path]
+			nearest[group] = p.layerOf[e.Path]
 		case e.Type == builder.Dir && full[e.Path]:
 		case e.Type == builder.Hardlink:
 			p.place(e, p.layerOf[e.Link], "")
@@ -165,6 +186,14 @@ func (p *planner) placeOthers() {
 			p.place(e, near, "")
 		}
 	}
+}
+
+// firstOf is the group's first layer, or, for a group without files, another one.
+func (p *planner) firstOf(group string, other int) int {
+	if id, ok := p.firsts[group]; ok {
+		return id
+	}
+	return other
 }
 
 func (p *planner) foldersWithContent() map[string]bool {

@@ -42,6 +42,7 @@ type buildFlags struct {
 	compact          bool
 	from             string
 	signKey          string
+	profile          string
 }
 
 func buildCommand(o *options) *cobra.Command {
@@ -70,6 +71,7 @@ func (f *buildFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&f.layout, "layout", "", "an OCI image layout in this folder instead (default without --registry: NAME.oci)")
 	flags.StringArrayVar(&f.platforms, "platform", nil, "only this platform (may be repeated)")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag instead of the pipeline's (may be repeated)")
+	flags.StringVar(&f.profile, "profile", "", "this profile of the assets instead of the pipeline's; full is all of them")
 	flags.StringVar(&f.lock, "lock", "", "lock file instead of the pipeline's")
 	flags.BoolVar(&f.update, "update", false, "ask again what the tags of image sources stand for, instead of the lock")
 	flags.IntVar(&f.jobs, "jobs", max(2, runtime.GOMAXPROCS(0)), "layers packed and sent at the same time")
@@ -134,7 +136,8 @@ func prepare(cmd *cobra.Command, o *options, f buildFlags) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{wiring: &wiring{options: o, flags: f, pipeline: p, digest: digest, log: log}, lockFile: filepath.Join(filepath.Dir(f.file), p.Lock)}
+	j := &job{wiring: &wiring{options: o, flags: f, pipeline: p, digest: digest, log: log}}
+	j.lockFile = j.wiring.lockFile()
 	if f.lock != "" {
 		j.lockFile = f.lock
 	}

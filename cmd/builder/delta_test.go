@@ -100,11 +100,16 @@ func TestWhateverTheHistoryTheTreeIsThatOfAFreshBuild(t *testing.T) {
 // unpacked is what a node sees of the first platform's image: each path with type, mode, and content or target.
 func unpacked(t *testing.T, dir string) map[string]string {
 	t.Helper()
+	return unpackedAt(t, dir, "1")
+}
+
+func unpackedAt(t *testing.T, dir, reference string) map[string]string {
+	t.Helper()
 	l, err := layout.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := inspect.Load(t.Context(), l, "1")
+	img, err := inspect.Load(t.Context(), l, reference)
 	if err != nil {
 		t.Fatal(err)
 	}

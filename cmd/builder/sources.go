@@ -49,6 +49,8 @@ func describe(s *pipeline.Source) string {
 		return "dir " + s.Dir.Path
 	case s.Apt != nil:
 		return "apt " + strings.Join(s.Apt.Packages, " ")
+	case s.AptSource != nil:
+		return "aptSource " + s.AptSource.Package
 	case s.Image != nil:
 		return "image " + s.Image.Ref
 	case s.Bucket != nil:
@@ -80,6 +82,8 @@ func (p platformSource) adapter(s *pipeline.Source) (builder.Source, error) {
 		return p.git(s.Git)
 	case s.Apt != nil:
 		return p.apt(s.Apt)
+	case s.AptSource != nil:
+		return p.aptSource(s.AptSource)
 	case s.Image != nil:
 		store, err := p.store()
 		return image.New(image.Options{Ref: s.Image.Ref, Store: store, Open: p.openPinned}), err
@@ -165,16 +169,38 @@ func (w *wiring) apt(a *pipeline.Apt) (builder.Source, error) {
 		Packages: a.Packages, Dependencies: apt.Dependencies(a.Dependencies), Recommends: a.Recommends, Exclude: a.Exclude,
 		UsrMerge: *a.UsrMerge, CacheDir: filepath.Join(w.options.cacheDir, "apt"), Store: store, Fetch: &fetch.Client{}, Log: w.log,
 	}
-	for _, m := range a.Mirrors {
+	o.Mirrors, err = w.mirrors(a.Mirrors)
+	return apt.New(o), err
+}
+
+func (w *wiring) mirrors(in []pipeline.Mirror) (out []apt.Mirror, err error) {
+	for _, m := range in {
 		mirror := apt.Mirror{URI: m.URI, Suites: m.Suites, Components: m.Components}
 		if m.SignedBy != "" {
 			if mirror.SignedBy, err = filepath.Abs(w.beside(m.SignedBy)); err != nil {
 				return nil, err
 			}
 		}
-		o.Mirrors = append(o.Mirrors, mirror)
+		out = append(out, mirror)
 	}
-	return apt.New(o), nil
+	return out, nil
+}
+
+func (w *wiring) aptSource(a *pipeline.AptSource) (builder.Source, error) {
+	store, err := w.store()
+	if err != nil {
+		return nil, err
+	}
+	mirrors, err := w.mirrors(a.Mirrors)
+	return apt.NewSourcePackage(apt.SourceOptions{
+		Package: a.Package, Version: a.Version, Upstream: a.Upstream, Mirrors: mirrors, CacheDir: filepath.Join(w.options.cacheDir, "apt"),
+		Open: func(url, sha256 string) builder.Source {
+			return archive.New(archive.Options{
+				URL: url, SHA256: sha256, StripComponents: 1, Limits: w.limits(), Store: store, Memo: w.memo, Hash: hashFiles,
+				CacheDir: w.options.cacheDir, Fetch: &fetch.Client{},
+			})
+		},
+	}), err
 }
 
 func hashFiles(ctx context.Context, seq iter.Seq[*builder.Entry]) error {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/lock"
 	"github.com/pitcrew-dev/pitcrew/builder/memo"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
+	"github.com/pitcrew-dev/pitcrew/builder/profile"
 )
 
 // wiring turns a pipeline and flags into a request with real sources.
@@ -130,7 +133,17 @@ func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
 	}
 	for i := range np.Phase.Sources {
 		s := &np.Phase.Sources[i]
-		bs, err := w.source(fmt.Sprintf("phases.%s.sources[%d]", np.Name, i), s)
+		bs, err := w.source(sourceAt("phases."+string(np.Name), i), s)
+		if err != nil {
+			return build.Phase{}, err
+		}
+		out.Sources = append(out.Sources, bs)
+	}
+	if err := w.profiles(&out, np.Phase); err != nil {
+		return build.Phase{}, err
+	}
+	if np.Phase.Build != nil {
+		bs, err := w.compile(np.Name, np.Phase.Build)
 		if err != nil {
 			return build.Phase{}, err
 		}
@@ -138,6 +151,45 @@ func (w *wiring) phase(np pipeline.NamedPhase) (build.Phase, error) {
 	}
 	return out, nil
 }
+
+// profiles tells the assets phase what of it is wanted.
+func (w *wiring) profiles(out *build.Phase, phase *pipeline.Phase) error {
+	chosen := w.profile()
+	for _, p := range phase.Profiles {
+		own := profile.Profile{Name: p.Name, Include: p.Include, Exclude: p.Exclude, Placeholders: p.Placeholders, Prune: p.Directories == "prune"}
+		out.Profiles = append(out.Profiles, own)
+		if p.Name == chosen {
+			out.Profile = &own
+		}
+	}
+	if out.Name == builder.Assets && out.Profile == nil && chosen != profile.Full {
+		return builder.Errorf(builder.Config, "name one of phases.assets.profiles, or full", "--profile %q is not in the pipeline", chosen)
+	}
+	return nil
+}
+
+// profile is the name of the assets' profile that is wanted.
+func (w *wiring) profile() string { return cmp.Or(w.flags.profile, w.ownProfile()) }
+
+// ownProfile is the one that the pipeline says.
+func (w *wiring) ownProfile() string {
+	if a := w.pipeline.Phases.Assets; a != nil && a.Profile != "" {
+		return a.Profile
+	}
+	return profile.Full
+}
+
+// lockFile is the pipeline's for its own profile; others have one each beside it.
+func (w *wiring) lockFile() string {
+	name := w.pipeline.Lock
+	if own := w.profile(); own != w.ownProfile() {
+		ext := filepath.Ext(name)
+		name = strings.TrimSuffix(name, ext) + "." + own + ext
+	}
+	return filepath.Join(w.folder(), name)
+}
+
+func sourceAt(of string, i int) string { return fmt.Sprintf("%s.sources[%d]", of, i) }
 
 func (w *wiring) source(at string, s *pipeline.Source) (build.Source, error) {
 	out := build.Source{

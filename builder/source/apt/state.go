@@ -22,10 +22,14 @@ type state struct {
 }
 
 // openState waits for the state's lock.
-func openState(ctx context.Context, cacheDir, arch string, mirrors []Mirror) (_ *state, err error) {
-	list := sources(mirrors)
+func openState(ctx context.Context, cacheDir, arch string, mirrors []Mirror) (*state, error) {
+	return openStateOf(ctx, cacheDir, arch, sources(mirrors), len(mirrors) > 0)
+}
+
+// openStateOf is openState for a list of sources, which counts if it is the pipeline's own.
+func openStateOf(ctx context.Context, cacheDir, arch string, list []byte, own bool) (_ *state, err error) {
 	sum := sha256.Sum256(list)
-	s := &state{dir: filepath.Join(cacheDir, "apt", arch+"-"+hex.EncodeToString(sum[:8])), arch: arch, own: len(mirrors) > 0}
+	s := &state{dir: filepath.Join(cacheDir, "apt", arch+"-"+hex.EncodeToString(sum[:8])), arch: arch, own: own}
 	for _, dir := range []string{"state/lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
 			return nil, fmt.Errorf("make apt state: %w", err)

@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -39,7 +41,9 @@ type demo struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := demo{builder: "bin/builder", pipeline: "examples/supertuxkart/pipeline.yaml", cacheDir: ".cache/demo"}
+	d := demo{builder: "bin/builder", cacheDir: ".cache/demo"}
+	flag.StringVar(&d.pipeline, "pipeline", "examples/supertuxkart/pipeline.yaml", "what to build")
+	flag.Parse()
 	if err := d.run(ctx, os.Stdout, os.Stderr); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "demo: error:", err)
@@ -100,8 +104,9 @@ func serveRegistry(ctx context.Context, dir string) (host string, stop func(), e
 }
 
 func (d demo) build(ctx context.Context, host string, stderr io.Writer) (ref string, err error) {
+	lock := strings.TrimSuffix(filepath.Base(d.pipeline), ".yaml") + ".lock"
 	cmd := exec.CommandContext(ctx, d.builder, "build", "-f", d.pipeline, "--registry", host, "--plain-http",
-		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, "assets.lock"), "--output", "json")
+		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, lock), "--output", "json")
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -30,9 +30,12 @@ func Generate(dir string) ([]byte, error) {
 	s := r.Reflect(&pipeline.Pipeline{})
 	s.ID = "https://pitcrew.dev/schema/pipeline-v1alpha1.json"
 	s.Title = "pitcrew pipeline"
-	exactlyOne(s.Definitions["Source"], "dir", "archive", "bucket", "git", "apt", "image", "files")
+	exactlyOne(s.Definitions["Source"], "dir", "archive", "bucket", "git", "apt", "aptSource", "image", "files")
 	exactlyOne(s.Definitions["Archive"], "path", "parts", "url")
 	exactlyOne(s.Definitions["File"], "content", "from", "link", "dir")
+	for _, field := range []string{"sources", "build"} {
+		s.Definitions["Phase"].AnyOf = append(s.Definitions["Phase"].AnyOf, &jsonschema.Schema{Required: []string{field}})
+	}
 	s.Definitions["Phases"].MinProperties = new(uint64(1))
 	web := jsonschema.NewProperties()
 	web.Set("url", &jsonschema.Schema{Pattern: "^https?://"})

@@ -1,0 +1,5 @@
+#include "greeting.h"
+
+#include <cstdio>
+
+int main() { std::printf("%s from %s\n", GREETING, TARGET); }
