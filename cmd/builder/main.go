@@ -30,7 +30,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Version: version,
 	}
 	o.addTo(root.PersistentFlags())
-	root.AddCommand(buildCommand(&o), planCommand(&o), composeCommand(&o), verifyCommand(&o), sbomCommand(&o), signCommand(&o), promoteCommand(&o), pruneCommand(&o), validateCommand(&o), inspectCommand(&o), diffCommand(&o))
+	root.AddCommand(buildCommand(&o), planCommand(&o), composeCommand(&o), verifyCommand(&o), sbomCommand(&o), signCommand(&o), promoteCommand(&o), pruneCommand(&o), traceCommand(&o), validateCommand(&o), inspectCommand(&o), diffCommand(&o))
 	return cli.Main(ctx, root, args, getenv, stdout, reporter)
 }
 
