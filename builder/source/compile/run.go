@@ -67,7 +67,7 @@ func startGuard(group int) (*guard, error) {
 		return nil, fmt.Errorf("start guard: %w", err)
 	}
 	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-c", `read -r over || kill -KILL -- "-$0"`, fmt.Sprint(group)) //nolint:noctx // release ends it
+	cmd := exec.Command("/bin/sh", "-c", `read -r over || kill -9 "-$0"`, fmt.Sprint(group)) //nolint:noctx // release ends it
 	cmd.Env, cmd.Dir, cmd.Stdin = []string{}, "/", r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C is not for it
 	if err := cmd.Start(); err != nil {
