@@ -2,13 +2,10 @@ package build
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/zstd"
@@ -49,77 +46,6 @@ type found struct {
 	resolved builder.Resolved
 }
 
-func (r *run) resolve(ctx context.Context, u *unit) error {
-	platform := u.platforms[0]
-	for _, s := range u.phase.Sources {
-		if len(s.Platforms) > 0 && !slices.ContainsFunc(s.Platforms, platform.Equals) {
-			continue
-		}
-		resolved, err := s.Resolve(ctx, platform)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.Origin, err)
-		}
-		u.pins = append(u.pins, resolved.Pins()...)
-		u.sources = append(u.sources, found{s, resolved})
-	}
-	r.pins = append(r.pins, u.pins...)
-	return u.digestSources(ctx, r.req.created())
-}
-
-// portable is a source whose input digest is not the same on all machines.
-type portable interface {
-	// Portable is the part of the input digest that is.
-	Portable(ctx context.Context) (v1.Hash, error)
-	// Possible is nil if Tree can give the files on this machine, and else says where it can.
-	Possible() error
-}
-
-// digestSources names what the unit is made of, without making it; only where that can spare a download.
-func (u *unit) digestSources(ctx context.Context, created time.Time) (err error) {
-	if !slices.ContainsFunc(u.sources, func(f found) bool { m, ok := f.resolved.(remote); return ok && m.Remote() }) {
-		return nil
-	}
-	own := func(r builder.Resolved) (v1.Hash, error) { return r.InputDigest(ctx) }
-	if u.sourceDigest, err = u.digestOf(created, own); err != nil {
-		return err
-	}
-	u.portable, err = u.digestOf(created, func(r builder.Resolved) (v1.Hash, error) {
-		if p, ok := r.(portable); ok {
-			return p.Portable(ctx)
-		}
-		return r.InputDigest(ctx)
-	})
-	return err
-}
-
-func (u *unit) digestOf(created time.Time, input func(builder.Resolved) (v1.Hash, error)) (v1.Hash, error) {
-	config, err := json.Marshal(u.phase.Config)
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	h := sha256.New()
-	fmt.Fprintf(h, "pitcrew sources 2\n%s %d\n%s %d %d\n%s\n", u.phase.Name, created.Unix(), u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
-	if len(u.phase.Profiles) > 0 {
-		profiles, err := json.Marshal([]any{u.phase.Profile, u.phase.Profiles})
-		if err != nil {
-			return v1.Hash{}, err
-		}
-		fmt.Fprintf(h, "profiles %s\n", profiles)
-	}
-	for _, f := range u.sources {
-		digest, err := input(f.resolved)
-		if err != nil {
-			return v1.Hash{}, fmt.Errorf("%s: %w", f.Origin, err)
-		}
-		place, err := json.Marshal([]any{f.Include, f.Exclude, f.Destination, f.UID, f.GID})
-		if err != nil {
-			return v1.Hash{}, err
-		}
-		fmt.Fprintf(h, "%s %s\n", digest, place)
-	}
-	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, nil
-}
-
 // sourcesTag is the tag of a phase image by what it was made of.
 func sourcesTag(phase builder.Phase, digest v1.Hash) string {
 	return string(phase) + "-src-" + digest.Hex[:32]
@@ -127,7 +53,10 @@ func sourcesTag(phase builder.Phase, digest v1.Hash) string {
 
 // takeReady takes the unit from the registry, if something would have to be fetched to make it and an image is there.
 func (r *run) takeReady(ctx context.Context, u *unit) error {
-	fetches := slices.ContainsFunc(u.sources, func(f found) bool { return f.resolved.Pending() != 0 })
+	fetches := slices.ContainsFunc(u.sources, func(f found) bool {
+		_, made := f.resolved.(portable) // what was made here may have other bytes than what was published
+		return made && r.composing || f.resolved.Pending() != 0
+	})
 	if !fetches || u.sourceDigest == (v1.Hash{}) || r.req.remake || r.req.Compact && u.phase.Name == builder.Assets {
 		return nil
 	}
@@ -254,27 +183,4 @@ func readPaths(ctx context.Context, repo builder.Reader, image v1.Hash, platform
 		tree.Entries[i] = builder.Entry{Path: string(l.Path), Type: l.Type, Mode: l.Mode, UID: l.UID, GID: l.GID}
 	}
 	return tree, nil
-}
-
-// possible is nil if the unit can be made on this machine.
-func (u *unit) possible() error {
-	for _, f := range u.sources {
-		if p, ok := f.resolved.(portable); ok {
-			if err := p.Possible(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// missing is an error if the unit would have to be made by a command, which composing does not do.
-func (u *unit) missing() error {
-	for _, f := range u.sources {
-		if _, ok := f.resolved.(portable); ok && f.resolved.Pending() != 0 {
-			return builder.Errorf(builder.Input, fmt.Sprintf("builder build --phase %s --platform %s, on a machine that can, with the same sources and registry", u.phase.Name, u.platforms[0]),
-				"there is no image of phase %s for %s in %s", u.phase.Name, u.platforms[0], u.phase.Repository)
-		}
-	}
-	return nil
 }

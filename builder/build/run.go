@@ -91,11 +91,13 @@ func (b *Builder) prepare(ctx context.Context, req Request) (*run, error) {
 		if err := r.takeReady(ctx, u); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.impossible(); err != nil {
+		return nil, err
+	}
+	for _, u := range r.units {
 		if u.ready {
 			continue
-		}
-		if err := u.missing(); err != nil && r.composing {
-			return nil, err
 		}
 		if err := r.readTree(ctx, u); err != nil {
 			return nil, err
