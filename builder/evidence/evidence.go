@@ -31,7 +31,7 @@ const maxDocument = 256 << 20
 
 // PutFiles attaches the documents that list an image's asset files; those that a repository named from has are mounted.
 func PutFiles(ctx context.Context, to *attach.Batch, documents [][]byte, from ...string) error {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(256<<10))
 	if err != nil {
 		return err
 	}
