@@ -12,7 +12,7 @@ help: ## what there is
 
 build: ## static binaries into bin/
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -tags disable_grpc_modules -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test

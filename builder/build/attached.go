@@ -2,10 +2,10 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/attach"
@@ -46,14 +46,9 @@ func attachLock(ctx context.Context, to *attach.Batch, l *lock.Lock) error {
 	if err != nil {
 		return err
 	}
-	// Digests hardly compress: what matters is that it takes no time.
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(256<<10))
+	parts, err := attach.Pack(lockPart, texts...)
 	if err != nil {
 		return err
-	}
-	var parts []attach.Part
-	for _, text := range texts {
-		parts = append(parts, attach.Part{MediaType: lockPart, Content: enc.EncodeAll(text, nil)})
 	}
 	if _, err := to.Put(ctx, lockArtifact, parts); err != nil {
 		return fmt.Errorf("attach the lock: %w", err)
@@ -79,26 +74,12 @@ func (r *run) attachedLock(ctx context.Context, repo builder.Reader, img *inspec
 }
 
 func readLock(ctx context.Context, repo builder.Reader, image v1.Hash) (*lock.Lock, error) {
-	found, err := attach.List(ctx, repo, image, lockArtifact)
-	if err != nil || len(found) == 0 {
-		return nil, err
+	texts, err := attach.ReadPacked(ctx, repo, image, lockArtifact, maxLock)
+	if errors.Is(err, builder.ErrNotFound) {
+		return nil, nil
 	}
-	parts, err := attach.Read(ctx, repo, found[len(found)-1].Digest)
 	if err != nil {
 		return nil, err
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxLock))
-	if err != nil {
-		return nil, err
-	}
-	defer dec.Close()
-	var texts [][]byte
-	for _, p := range parts {
-		text, err := dec.DecodeAll(p.Content, nil)
-		if err != nil {
-			return nil, fmt.Errorf("unpack the lock: %w", err)
-		}
-		texts = append(texts, text)
 	}
 	return lock.Parse("the lock beside "+image.String(), lock.Join(texts))
 }

@@ -104,14 +104,11 @@ func (c *composer) attachFilesOf(ctx context.Context, to *attach.Batch) (v1.Hash
 		if err != nil {
 			return v1.Hash{}, err
 		}
-		docs, err := evidence.Files(ctx, from, named.image.Descriptor.Digest)
-		if err == nil && docs == nil {
-			err = fmt.Errorf("the list of its files: %w", builder.ErrNotFound)
-		}
+		list, err := evidence.ReadFileList(ctx, from, named.image.Descriptor.Digest)
 		if err != nil {
 			return v1.Hash{}, c.lacking(builder.Assets, named, err)
 		}
-		return putFiles(ctx, to, docs, from)
+		return list.Digest, putFiles(ctx, to, list, from)
 	}
 	return v1.Hash{}, nil
 }

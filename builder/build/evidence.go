@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/attach"
@@ -97,12 +96,11 @@ func attachFindings(ctx context.Context, to *attach.Batch, units []*unit) error 
 	if err != nil {
 		return err
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	parts, err := attach.Pack(findingsPart, raw)
 	if err != nil {
 		return err
 	}
-	_, err = to.Put(ctx, findingsArtifact, []attach.Part{{MediaType: findingsPart, Content: enc.EncodeAll(raw, nil)}})
-	if err != nil {
+	if _, err := to.Put(ctx, findingsArtifact, parts); err != nil {
 		return fmt.Errorf("attach what files say: %w", err)
 	}
 	return nil
@@ -110,66 +108,45 @@ func attachFindings(ctx context.Context, to *attach.Batch, units []*unit) error 
 
 // readFindings reads what attachFindings stored, by platform.
 func readFindings(ctx context.Context, repo builder.Reader, image v1.Hash) (map[string][]sbom.Finding, error) {
-	artifacts, err := attach.List(ctx, repo, image, findingsArtifact)
+	parts, err := attach.ReadPacked(ctx, repo, image, findingsArtifact, maxFindings)
 	if err != nil {
 		return nil, err
 	}
-	if len(artifacts) == 0 {
-		return nil, fmt.Errorf("what the files of %s say: %w", image, builder.ErrNotFound)
-	}
-	parts, err := attach.Read(ctx, repo, artifacts[len(artifacts)-1].Digest)
-	if err != nil {
-		return nil, err
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFindings))
-	if err != nil {
-		return nil, err
-	}
-	defer dec.Close()
 	var out map[string][]sbom.Finding
-	for _, p := range parts {
-		raw, err := dec.DecodeAll(p.Content, nil)
-		if err == nil {
-			err = json.Unmarshal(raw, &out)
-		}
-		if err != nil {
+	for _, raw := range parts { // one
+		if err := json.Unmarshal(raw, &out); err != nil {
 			return nil, builder.Errorf(builder.Input, "", "what the files of %s say cannot be read: %w", image, err)
 		}
 	}
 	return out, nil
 }
 
-// attachFiles lists the assets' files beside an image. Of assets that were taken from the registry the list is there.
+// attachFiles lists the assets' files beside an image, and returns the list's digest. Of assets that were taken from the registry
+// the list is there.
 func (r *run) attachFiles(ctx context.Context, to *attach.Batch, u *unit) (v1.Hash, error) {
+	if u.files == nil {
+		if err := layer.Hash(ctx, u.tree.Files(), r.Workers); err != nil {
+			return v1.Hash{}, err
+		}
+		list, err := evidence.NewFileList(sbom.Files(u.tree))
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		u.files = list
+	}
 	from, err := r.Open(u.phase.Repository)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	docs := u.files
-	if !u.ready && docs == nil {
-		if docs, err = r.listFiles(ctx, u); err != nil {
-			return v1.Hash{}, err
-		}
-		u.files = docs
-	}
-	return putFiles(ctx, to, docs, from)
+	return u.files.Digest, putFiles(ctx, to, u.files, from)
 }
 
 // putFiles mounts what the assets' own repository has.
-func putFiles(ctx context.Context, to *attach.Batch, docs [][]byte, from builder.Repository) (v1.Hash, error) {
-	var names []string
-	if from.Name() != to.Repository.Name() {
-		names = []string{from.Name()}
+func putFiles(ctx context.Context, to *attach.Batch, list *evidence.FileList, from builder.Repository) error {
+	if from.Name() == to.Repository.Name() {
+		return list.Put(ctx, to)
 	}
-	return sbom.FilesDigest(docs), evidence.PutFiles(ctx, to, docs, names...)
-}
-
-// listFiles hashes what no build before and no layer of this one had to read.
-func (r *run) listFiles(ctx context.Context, u *unit) ([][]byte, error) {
-	if err := layer.Hash(ctx, u.tree.Files(), r.Workers); err != nil {
-		return nil, err
-	}
-	return sbom.FileDocuments(sbom.Files(u.tree))
+	return list.Put(ctx, to, from.Name())
 }
 
 // materials are what units were made of.
@@ -311,14 +288,9 @@ func (u *unit) adoptEvidence(ctx context.Context, repo builder.Reader, image v1.
 		return fmt.Errorf("what its files say is not known for %s", u.platforms[0])
 	}
 	if u.phase.Name == builder.Assets {
-		docs, err := evidence.Files(ctx, repo, image)
-		if err != nil {
+		if u.files, err = evidence.ReadFileList(ctx, repo, image); err != nil {
 			return err
 		}
-		if docs == nil {
-			return fmt.Errorf("the list of its files: %w", builder.ErrNotFound)
-		}
-		u.files = docs
 	}
 	u.findings, u.looked = found, true
 	return nil

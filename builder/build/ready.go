@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/attach"
@@ -137,12 +136,11 @@ func (r *run) attachPaths(phase builder.Phase) attachment {
 		if err != nil {
 			return err
 		}
-		enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		parts, err := attach.Pack(pathsPart, raw)
 		if err != nil {
 			return err
 		}
-		_, err = to.Put(ctx, pathsArtifact, []attach.Part{{MediaType: pathsPart, Content: enc.EncodeAll(raw, nil)}})
-		if err != nil {
+		if _, err := to.Put(ctx, pathsArtifact, parts); err != nil {
 			return fmt.Errorf("attach the list of paths: %w", err)
 		}
 		return nil
@@ -150,29 +148,15 @@ func (r *run) attachPaths(phase builder.Phase) attachment {
 }
 
 func readPaths(ctx context.Context, repo builder.Reader, image v1.Hash, platform v1.Platform) (builder.Tree, error) {
-	artifacts, err := attach.List(ctx, repo, image, pathsArtifact)
-	if err != nil {
-		return builder.Tree{}, err
-	}
-	if len(artifacts) == 0 {
-		return builder.Tree{}, errors.New("there is none")
-	}
-	parts, err := attach.Read(ctx, repo, artifacts[len(artifacts)-1].Digest)
-	if err != nil || len(parts) != 1 {
-		return builder.Tree{}, fmt.Errorf("%d parts: %w", len(parts), err)
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPaths))
-	if err != nil {
-		return builder.Tree{}, err
-	}
-	defer dec.Close()
-	raw, err := dec.DecodeAll(parts[0].Content, nil)
+	parts, err := attach.ReadPacked(ctx, repo, image, pathsArtifact, maxPaths)
 	if err != nil {
 		return builder.Tree{}, err
 	}
 	var lists map[string][]pathLine
-	if err := json.Unmarshal(raw, &lists); err != nil {
-		return builder.Tree{}, err
+	for _, raw := range parts { // one
+		if err := json.Unmarshal(raw, &lists); err != nil {
+			return builder.Tree{}, err
+		}
 	}
 	lines, ok := lists[platform.String()]
 	if !ok {

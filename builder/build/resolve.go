@@ -68,7 +68,7 @@ func (u *unit) digestOf(created time.Time, input func(builder.Resolved) (v1.Hash
 		return v1.Hash{}, err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "pitcrew sources 2\n%s %d\n%s %d %d\n%s\n", u.phase.Name, created.Unix(), u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
+	fmt.Fprintf(h, "pitcrew sources 3\n%s %d\n%s %d %d\n%s\n", u.name(), created.Unix(), u.phase.Compression, u.phase.Layers, u.phase.MaxLayerSize, config)
 	if len(u.phase.Profiles) > 0 {
 		profiles, err := json.Marshal([]any{u.phase.Profile, u.phase.Profiles})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/compose"
+	"github.com/pitcrew-dev/pitcrew/builder/evidence"
 	"github.com/pitcrew-dev/pitcrew/builder/layer"
 	"github.com/pitcrew-dev/pitcrew/builder/merge"
 	"github.com/pitcrew-dev/pitcrew/builder/sbom"
@@ -43,8 +44,8 @@ type unit struct {
 	// findings are what the files say of packages and programs, once looked is set.
 	findings []sbom.Finding
 	looked   bool
-	// files are the documents that list the assets' files, once they are made.
-	files [][]byte
+	// files is the list of the assets' files, once it is made.
+	files *evidence.FileList
 	// unfounded is set when an image of the same sources lacked what is to be attached to it.
 	unfounded bool
 	// input is known once every file of the tree is hashed.

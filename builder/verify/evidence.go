@@ -33,7 +33,7 @@ type Attached struct {
 type attached struct {
 	provenances []evidence.Document
 	bills       map[v1.Hash][]evidence.Document // by the platform's manifest
-	files       [][]byte                        // nil: none are listed
+	files       *evidence.FileList              // nil: there is no list
 }
 
 func load(ctx context.Context, repo builder.Reader, img *inspect.Image) (*attached, error) {
@@ -47,11 +47,11 @@ func load(ctx context.Context, repo builder.Reader, img *inspect.Image) (*attach
 			return nil, fmt.Errorf("read the bill of materials for %s: %w", p.Platform, err)
 		}
 	}
-	a.files, err = evidence.Files(ctx, repo, img.Descriptor.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("read the list of files: %w", err)
+	a.files, err = evidence.ReadFileList(ctx, repo, img.Descriptor.Digest)
+	if errors.Is(err, builder.ErrNotFound) {
+		err = nil
 	}
-	return a, nil
+	return a, err
 }
 
 // evidence compares what is attached with what was read. Artifacts of other images are somebody else's business.
@@ -145,7 +145,7 @@ func (c *checker) phases(p inspect.Platform) []sbom.Phase {
 		phase := sbom.Phase{Name: name, Input: part.InputDigest}
 		if name == builder.Assets {
 			if c.attached.files != nil {
-				phase.Files = sbom.FilesDigest(c.attached.files)
+				phase.Files = c.attached.files.Digest
 			}
 			_, phase.Findings = c.assets(p)
 		} else {
@@ -170,7 +170,7 @@ func (c *checker) findings(layers []compose.Layer) []sbom.Finding {
 
 // checkFiles compares the listed files with the assets.
 func (c *checker) checkFiles(p inspect.Platform) {
-	listed, err := sbom.ParseFiles(c.attached.files)
+	listed, err := sbom.ParseFiles(c.attached.files.Documents)
 	if err != nil {
 		c.fault("the list of files: %v", err)
 		return

@@ -193,29 +193,23 @@ func (j *job) remember() {
 }
 
 func (j *job) keepLock(l *lock.Lock) error {
-	changed, err := lockChanged(j.lockFile, l)
-	if err != nil || !changed {
-		return err
-	}
-	if j.flags.frozen {
-		return builder.Errorf(builder.Policy, "run the build without --frozen and commit the file", "%s would change", j.lockFile)
-	}
-	return writeLock(j.lockFile, l)
-}
-
-func lockChanged(file string, l *lock.Lock) (bool, error) {
 	if l == nil {
-		return false, nil
+		return nil
 	}
 	var want bytes.Buffer
 	if _, err := l.WriteTo(&want); err != nil {
-		return false, err
+		return err
 	}
-	have, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+	have, err := os.ReadFile(j.lockFile)
+	switch {
+	case err == nil && bytes.Equal(have, want.Bytes()):
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case j.flags.frozen:
+		return builder.Errorf(builder.Policy, "run the build without --frozen and commit the file", "%s would change", j.lockFile)
 	}
-	return !bytes.Equal(have, want.Bytes()), err
+	return writeLock(j.lockFile, want.Bytes())
 }
 
 func (j *job) printResult(w io.Writer, res *build.Result) error {
@@ -251,10 +245,7 @@ func readLock(file string) (*lock.Lock, error) {
 }
 
 // writeLock replaces the file as a whole, so that a build which is killed leaves the old one.
-func writeLock(file string, l *lock.Lock) (err error) {
-	if l == nil {
-		return nil
-	}
+func writeLock(file string, text []byte) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp-*")
 	if err != nil {
 		return fmt.Errorf("write lock: %w", err)
@@ -264,7 +255,7 @@ func writeLock(file string, l *lock.Lock) (err error) {
 			err = errors.Join(err, os.Remove(tmp.Name()))
 		}
 	}()
-	_, err = l.WriteTo(tmp)
+	_, err = tmp.Write(text)
 	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), file)

@@ -269,7 +269,7 @@ func TestFalseEvidenceIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := evidence.Files(t.Context(), l, img.Descriptor.Digest)
+	files, err := evidence.ReadFileList(t.Context(), l, img.Descriptor.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,27 +296,19 @@ func TestFalseEvidenceIsFound(t *testing.T) {
 			return evidence.PutSBOM(t.Context(), b, edit(bills[0].Content, "libfast", "libslow"))
 		}, "libslow"},
 		"a list with another digest": {func(b, _ *attach.Batch) error {
-			listed, err := sbom.ParseFiles(files)
+			listed, err := sbom.ParseFiles(files.Documents)
 			if err != nil {
 				return err
 			}
 			listed[3].SHA256.Hex = digest
-			docs, err := sbom.FileDocuments(listed)
-			if err != nil {
-				return err
-			}
-			return evidence.PutFiles(t.Context(), b, docs)
+			return putList(t, b, listed)
 		}, "it has sha256:"},
 		"a list that lacks a file": {func(b, _ *attach.Batch) error {
-			listed, err := sbom.ParseFiles(files)
+			listed, err := sbom.ParseFiles(files.Documents)
 			if err != nil {
 				return err
 			}
-			docs, err := sbom.FileDocuments(listed[1:])
-			if err != nil {
-				return err
-			}
-			return evidence.PutFiles(t.Context(), b, docs)
+			return putList(t, b, listed[1:])
 		}, "lacks"},
 		"no document at all": {func(_, b *attach.Batch) error {
 			return evidence.PutSBOM(t.Context(), b, []byte("{"))
@@ -344,6 +336,15 @@ func TestFalseEvidenceIsFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+func putList(t *testing.T, to *attach.Batch, files []sbom.File) error {
+	t.Helper()
+	list, err := evidence.NewFileList(files)
+	if err != nil {
+		return err
+	}
+	return list.Put(t.Context(), to)
 }
 
 // keyFiles writes a pair of keys.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -54,11 +55,15 @@ func billOf(ctx context.Context, r builder.Reader, reference, platform string) (
 	if len(bills) == 0 {
 		return nil, builder.Errorf(builder.Input, "build it with this builder", "it has no bill of materials")
 	}
-	files, err := evidence.Files(ctx, r, img.Descriptor.Digest)
-	if err != nil {
+	content := bills[len(bills)-1].Content
+	files, err := evidence.ReadFileList(ctx, r, img.Descriptor.Digest)
+	switch {
+	case errors.Is(err, builder.ErrNotFound): // an image without assets
+		return content, nil
+	case err != nil:
 		return nil, err
 	}
-	return sbom.WithFiles(bills[len(bills)-1].Content, files)
+	return sbom.WithFiles(content, files.Documents)
 }
 
 func manifestOf(img *inspect.Image, platform string) (v1.Hash, error) {

@@ -91,7 +91,7 @@ func TestACommandSeesItsSourcesAndNothingOfTheParentsEnvironment(t *testing.T) {
 	cache := t.TempDir()
 	o := project(t, cache, `out=../../out && mkdir $out && env >$out/env && cat ../../input >$out/input && ls -A "$HOME" "$TMPDIR" >$out/ls &&
 		cat && touch $out/eof && stat -c %Y ../../input >$out/time`)
-	o.WorkingDir, o.Env = "work/here", map[string]string{"CXX": "g++", "JOBS": "1"}
+	o.WorkingDir, o.Env = "deep/here", map[string]string{"CXX": "g++", "JOBS": "1"}
 	got, err := tree(t.Context(), t, o)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestACommandSeesItsSourcesAndNothingOfTheParentsEnvironment(t *testing.T) {
 	}
 	for _, want := range []string{
 		"PATH=" + compile.DefaultPath, "HOME=" + scratch + "/home", "TMPDIR=" + scratch + "/tmp", "LANG=C.UTF-8", "SOURCE_DATE_EPOCH=7",
-		"TARGETPLATFORM=" + host.String(), "TARGETOS=linux", "TARGETARCH=" + host.Architecture, "CXX=g++", "JOBS=1", "PWD=" + scratch + "/work/work/here",
+		"TARGETPLATFORM=" + host.String(), "TARGETOS=linux", "TARGETARCH=" + host.Architecture, "CXX=g++", "JOBS=1", "PWD=" + filepath.Join(scratch, "work", o.WorkingDir),
 	} {
 		if !env[want] {
 			t.Errorf("the environment lacks %s:\n%s", want, have["opt/env"])
