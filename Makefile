@@ -49,10 +49,14 @@ prove-cosign: build ## the real cosign accepts what builder signs
 	@./scripts/deps.sh cosign
 	./scripts/prove-cosign.sh
 
+prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
+	@./scripts/deps.sh buildkit
+	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKitDaemon ./cmd/builder
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit fuzz clean

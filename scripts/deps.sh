@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a make target needs, or says which ones to install.
-# Usage: scripts/deps.sh test|check|demo|demo-source|cosign|bench
+# Usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|bench
 set -euo pipefail
 
 # Each is PACKAGE or PACKAGE:COMMAND; a command that is there counts, however it was installed.
@@ -10,9 +10,10 @@ case "${1:-}" in
   demo-source) wanted=(qemu-user-static:qemu-aarch64-static runc:runc xz-utils:xz zstd:zstd cmake:cmake make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++) ;;
   demo) wanted=(qemu-user-static:qemu-aarch64-static runc:runc xz-utils:xz zstd:zstd) ;;
   cosign) wanted=(docker-registry:docker-registry openssl:openssl) ;;
+  buildkit) wanted=(runc:runc make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ qemu-user-static:qemu-aarch64-static) ;;
   bench) wanted=(docker-registry:docker-registry runc:runc) ;;
   *)
-    echo "usage: scripts/deps.sh test|check|demo|demo-source|cosign|bench" >&2
+    echo "usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|bench" >&2
     exit 2
     ;;
 esac

@@ -21,6 +21,8 @@ type Build struct {
 	Outputs []Output `yaml:"outputs" jsonschema:"minItems=1"`
 	// Toolchain are commands whose output says which tools are used: another output, and the command runs again.
 	Toolchain [][]string `yaml:"toolchain,omitempty" jsonschema:"minItems=1"`
+	// BuildKit is a daemon that runs the command, in a container, instead of this machine.
+	BuildKit *BuildKit `yaml:"buildkit,omitempty"`
 	// Timeout ends a command that takes longer, such as 90s, 30m or 2h (default: never).
 	Timeout string `yaml:"timeout,omitempty" jsonschema:"pattern=^[1-9][0-9]{0\\,5}[smh]$"`
 	// PerPlatform is what differs on a platform.
@@ -35,6 +37,26 @@ type BuildPlatform struct {
 	Env map[string]string `yaml:"env,omitempty"`
 	// Toolchain replaces the build's.
 	Toolchain [][]string `yaml:"toolchain,omitempty" jsonschema:"minItems=1"`
+}
+
+// BuildKit is a BuildKit daemon, and the image with the tools.
+type BuildKit struct {
+	// Addr is where it listens: unix:///run/buildkit/buildkitd.sock or tcp://HOST:PORT.
+	Addr string `yaml:"addr"`
+	// Image has the tools. The digest that it has when the pipeline is built is part of the input digest.
+	Image string `yaml:"image"`
+	// TLS is for tcp.
+	TLS *TLS `yaml:"tls,omitempty"`
+}
+
+// TLS names PEM files, relative to the pipeline's folder.
+type TLS struct {
+	// CA is who may sign the daemon's certificate.
+	CA string `yaml:"ca"`
+	// Cert is what the builder shows.
+	Cert string `yaml:"cert"`
+	// Key is that certificate's key.
+	Key string `yaml:"key"`
 }
 
 // Output is a file or folder that a command makes.
@@ -61,6 +83,11 @@ func (b *Build) For(platform v1.Platform) *Build {
 	maps.Copy(out.Env, own.Env)
 	for k, v := range out.Env {
 		out.Env[k] = expand(v, name)
+	}
+	if b.BuildKit != nil {
+		daemon := *b.BuildKit
+		daemon.Image = expand(daemon.Image, name)
+		out.BuildKit = &daemon
 	}
 	if len(own.Toolchain) > 0 {
 		out.Toolchain = own.Toolchain

@@ -34,6 +34,7 @@ func (c *buildChecker) check(b *Build) {
 	c.env(join(c.at, "env"), b.Env)
 	c.outputs(join(c.at, "outputs"), b.Outputs)
 	c.toolchain(join(c.at, "toolchain"), b.Toolchain)
+	c.buildkit(join(c.at, "buildkit"), b.BuildKit)
 	c.optional(join(c.at, "timeout"), b.Timeout, timeoutSyntax)
 	c.perPlatform(join(c.at, "perPlatform"), b.PerPlatform)
 }
@@ -111,6 +112,38 @@ func (c *buildChecker) toolchain(at string, commands [][]string) {
 		c.command(item(at, i), command, false)
 		if len(command) > 0 && strings.Contains(command[0], "/") && !path.IsAbs(command[0]) {
 			c.fault(item(item(at, i), 0), "name it without a path, or with an absolute one", "%s is looked for before there is a scratch folder", quote(command[0]))
+		}
+	}
+}
+
+func (c *buildChecker) buildkit(at string, b *BuildKit) {
+	if b == nil {
+		return
+	}
+	c.match(join(at, "addr"), b.Addr, buildkitSyntax)
+	(&sourceChecker{checker: c.checker, phase: c.phase, all: c.all, source: &Source{}}).image(join(at, "image"), b.Image)
+	c.tls(join(at, "tls"), b)
+	toolchains := []string{join(c.at, "toolchain")}
+	for _, name := range c.all {
+		toolchains = append(toolchains, join(join(join(c.at, "perPlatform"), name), "toolchain"))
+	}
+	for _, at := range toolchains {
+		if c.written(at) {
+			c.fault(at, "leave it out: the image's digest says which tools are used", "is for commands that run on this machine")
+		}
+	}
+}
+
+func (c *buildChecker) tls(at string, b *BuildKit) {
+	if b.TLS == nil {
+		return
+	}
+	if strings.HasPrefix(b.Addr, "unix:") {
+		c.fault(at, "leave it out", "a socket of this machine has no TLS")
+	}
+	for _, file := range []struct{ name, path string }{{"ca", b.TLS.CA}, {"cert", b.TLS.Cert}, {"key", b.TLS.Key}} {
+		if file.path == "" {
+			c.lacks(join(at, file.name), "for example "+file.name+".pem", "is missing")
 		}
 	}
 }

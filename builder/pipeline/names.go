@@ -40,6 +40,7 @@ var (
 		"a Debian package's name, or NAME=VERSION; the architecture is the platform's")
 	excludedSyntax     = newSyntax(`[a-z0-9][a-z0-9+.-]*[a-z0-9+]`, "a Debian package's name, without version")
 	versionSyntax      = newSyntax(`([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+~-]*`, "a Debian version, for example 1.4+dfsg-2")
+	buildkitSyntax     = newSyntax(`unix:///[!-~]+|tcp://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}`, "unix:///PATH or tcp://HOST:PORT")
 	timeoutSyntax      = newSyntax(`[1-9][0-9]{0,5}[smh]`, "for example 90s, 30m or 2h")
 	dependenciesSyntax = newSyntax(`all|none|only`, "use all, none or only")
 	uriSyntax          = newSyntax(`[a-z][a-z0-9+]*:[!#-Z^-~]+`, "for example http://deb.debian.org/debian")

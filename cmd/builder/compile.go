@@ -12,6 +12,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/builder/build"
 	"github.com/pitcrew-dev/pitcrew/builder/pipeline"
 	"github.com/pitcrew-dev/pitcrew/builder/source/compile"
+	"github.com/pitcrew-dev/pitcrew/builder/source/compile/buildkit"
 )
 
 // compileSource is a phase's build as a source: what differs by platform is known when that is.
@@ -50,6 +51,9 @@ func (c compileSource) Resolve(ctx context.Context, platform v1.Platform) (build
 		Timeout: timeout, Created: c.created, Jobs: runtime.GOMAXPROCS(0), Limits: c.limits(), Store: store,
 		CacheDir: filepath.Clean(c.options.cacheDir), Log: c.log,
 	}
+	if spec.BuildKit != nil {
+		o.Runner = c.buildkit(spec.BuildKit)
+	}
 	for i := range spec.Sources {
 		in, err := c.input(i, &spec.Sources[i])
 		if err != nil {
@@ -61,6 +65,15 @@ func (c compileSource) Resolve(ctx context.Context, platform v1.Platform) (build
 		o.Outputs = append(o.Outputs, compile.Output{Path: out.Path, Destination: out.Destination, Include: out.Include, Exclude: out.Exclude})
 	}
 	return compile.New(o).Resolve(ctx, platform)
+}
+
+// buildkit is a daemon that runs the command, with the tools of an image that is pinned as images of sources are.
+func (w *wiring) buildkit(spec *pipeline.BuildKit) *buildkit.Runner {
+	o := buildkit.Options{Addr: spec.Addr, Image: spec.Image, Open: w.openPinned}
+	if spec.TLS != nil {
+		o.CA, o.Cert, o.Key = w.beside(spec.TLS.CA), w.beside(spec.TLS.Cert), w.beside(spec.TLS.Key)
+	}
+	return buildkit.New(o)
 }
 
 func (c compileSource) input(i int, s *pipeline.Source) (compile.Input, error) {

@@ -64,8 +64,10 @@ func TestAPlantedViolationIsFoundWithItsChain(t *testing.T) {
 			[]pkg{
 				{ImportPath: "./warmer/plan", Imports: []string{"k8s.io/client-go/rest", "github.com/containerd/containerd/v2/client"}},
 				{ImportPath: "./cmd/sidecar", Imports: []string{"google.golang.org/grpc"}},
+				{ImportPath: "./builder/source/compile", Imports: []string{"github.com/moby/buildkit/client"}},
 			},
 			[]string{
+				"BuildKit's client only where commands run in it: builder/source/compile -> github.com/moby/buildkit/client",
 				"client-go only in warmer/kube: warmer/plan -> k8s.io/client-go/rest",
 				"containerd only in warmer/containerd: warmer/plan -> github.com/containerd/containerd/v2/client",
 				"gRPC only in sidecar/agones: cmd/sidecar -> google.golang.org/grpc",

@@ -49,11 +49,7 @@ func (r *Resolved) Portable(ctx context.Context) (v1.Hash, error) {
 	o := r.options
 	said := []any{rules, r.platform.String(), o.Created.Unix(), o.Command, o.WorkingDir, o.Env, o.Outputs}
 	if o.Runner != nil {
-		identity, err := o.Runner.Identity(ctx, r.platform)
-		if err != nil {
-			return v1.Hash{}, r.failed(err)
-		}
-		said = append(said, identity)
+		said = append(said, r.tools.Digest.String(), o.Cross)
 	}
 	for _, in := range r.inputs {
 		digest, err := in.resolved.InputDigest(ctx)

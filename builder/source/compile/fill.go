@@ -65,7 +65,8 @@ func (r *Resolved) runCommand(ctx context.Context, s *scratch, key v1.Hash) (err
 		defer cancel()
 	}
 	job := Job{
-		Work: s.work(), Dir: r.options.WorkingDir, Command: r.options.Command, Env: r.environment(s.dir), Platform: r.platform, Log: log,
+		Work: s.work(), Dir: r.options.WorkingDir, Command: r.options.Command, Env: r.environment(s.dir),
+		Platform: r.platform, Cross: r.options.Cross, Tools: r.tools, Log: log,
 	}
 	for _, o := range r.options.Outputs {
 		job.Outputs = append(job.Outputs, o.Path)
@@ -94,8 +95,15 @@ func (r *Resolved) commandError(ctx context.Context, log string, err error) erro
 			"command %q did not end within %s\n%s", r.options.Command, r.options.Timeout, tail(log))
 	case ctx.Err() != nil:
 		return fmt.Errorf("command %q: %w", r.options.Command, ctx.Err())
-	case builder.KindOf(err) == builder.Input:
+	case builder.KindOf(err) == builder.Input && hint(err) == "": // it ran
 		return builder.Errorf(builder.Input, "the whole log is "+log, "command %q: %w\n%s", r.options.Command, err, tail(log))
 	}
 	return fmt.Errorf("command %q: %w (log: %s)", r.options.Command, err, log)
+}
+
+func hint(err error) string {
+	if e, ok := errors.AsType[*builder.Error](err); ok {
+		return e.Hint
+	}
+	return ""
 }

@@ -32,7 +32,8 @@ type Options struct {
 	Outputs []Output
 	// Toolchain are commands that say which tools are used: what they print is part of the input digest.
 	Toolchain [][]string
-	// Cross says that this machine can make files for platforms that are not Host.
+	// Cross says that the tools are a cross toolchain: this machine, or the runner's, can make files for platforms other
+	// than its own.
 	Cross bool
 	// Host is this machine's platform.
 	Host v1.Platform
@@ -87,20 +88,25 @@ type Job struct {
 	// Env are all its variables, NAME=VALUE. Paths in it are those of this machine.
 	Env map[string]string
 	// Outputs are the paths below Work that somebody will look at.
-	Outputs  []string
+	Outputs []string
+	// Platform is what it makes files for.
 	Platform v1.Platform
+	// Cross says that its tools are a cross toolchain: it runs on the runner's own platform.
+	Cross bool
+	// Tools is what the runner said of its tools.
+	Tools builder.Pin
 	// Log takes what the command prints.
 	Log io.Writer
 }
 
 // Runner runs commands somewhere else than on this machine.
 type Runner interface {
-	// Run runs the command to its end. When it returns, nothing of it runs any more. A command that fails is an
-	// error of kind Input; the text says only how it ended.
+	// Run runs the command to its end. When it returns, nothing of it can touch the work folder any more. A command that
+	// fails is an error of kind Input; the text says only how it ended.
 	Run(ctx context.Context, job Job) error
-	// Identity is what the command's result depends on besides the job: the image with the tools. It is part of the
-	// input digest.
-	Identity(ctx context.Context, platform v1.Platform) (string, error)
+	// Tools is the image with the tools: what the command makes depends on it and on the job. It is part of the input
+	// digest.
+	Tools(ctx context.Context) (builder.Pin, error)
 }
 
 func (o *Options) log() *slog.Logger {

@@ -31,6 +31,12 @@ func (s *Source) Resolve(ctx context.Context, platform v1.Platform) (builder.Res
 		}
 		r.inputs = append(r.inputs, input{in, resolved})
 	}
+	if s.options.Runner != nil {
+		var err error
+		if r.tools, err = s.options.Runner.Tools(ctx); err != nil {
+			return nil, r.failed(err)
+		}
+	}
 	return r, nil
 }
 
@@ -45,6 +51,7 @@ type Resolved struct {
 	options  *Options
 	platform v1.Platform
 	inputs   []input
+	tools    builder.Pin // a runner's
 
 	mu       sync.Mutex // held while the digests are set
 	portable v1.Hash
@@ -105,9 +112,12 @@ func (r *Resolved) Pending() int64 {
 	return -1
 }
 
-// Pins are those of the sources.
+// Pins are those of the sources, and a runner's tools.
 func (r *Resolved) Pins() []builder.Pin {
 	var pins []builder.Pin
+	if r.options.Runner != nil {
+		pins = append(pins, r.tools)
+	}
 	for _, in := range r.inputs {
 		pins = append(pins, in.resolved.Pins()...)
 	}
