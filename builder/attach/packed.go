@@ -2,6 +2,7 @@ package attach
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -35,6 +36,9 @@ func ReadPacked(ctx context.Context, repo builder.Reader, image v1.Hash, artifac
 		return nil, fmt.Errorf("%s beside %s: %w", artifactType, image, builder.ErrNotFound)
 	}
 	parts, err := Read(ctx, repo, list[len(list)-1].Digest)
+	if errors.Is(err, builder.ErrNotFound) { // it is listed: who looks for this error must not take it for one that is not there
+		return nil, builder.Errorf(builder.Input, "build the image again", "%s beside %s lacks a part: %s", artifactType, image, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +50,7 @@ func ReadPacked(ctx context.Context, repo builder.Reader, image v1.Hash, artifac
 	contents := make([][]byte, len(parts))
 	for i, p := range parts {
 		if contents[i], err = dec.DecodeAll(p.Content, nil); err != nil {
-			return nil, builder.Errorf(builder.Input, "", "unpack part %d of %s beside %s: %w", i, artifactType, image, err)
+			return nil, builder.Errorf(builder.Input, "build the image again", "unpack part %d of %s beside %s: %w", i, artifactType, image, err)
 		}
 	}
 	return contents, nil
