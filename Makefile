@@ -51,7 +51,7 @@ prove-cosign: build ## the real cosign accepts what builder signs
 
 prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
-	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKitDaemon ./cmd/builder
+	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)

@@ -6,22 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http/httptest"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/moby/buildkit/client"
-
-	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
 
 // buildkitd is a real daemon of this test's own, which runs nothing but amd64.
-func buildkitd(t *testing.T) (addr string) {
+func buildkitd(t *testing.T) (socket string) {
 	t.Helper()
 	program := os.Getenv("BUILDKITD")
 	if program == "" {
@@ -36,7 +35,8 @@ func buildkitd(t *testing.T) (addr string) {
 	}
 	t.Cleanup(func() { removeAll(t, dir) })
 	write(t, dir, "buildkitd.toml", "[worker.oci]\n  platforms = [\"linux/amd64\"]\n")
-	addr = "unix://" + filepath.Join(dir, "sock")
+	socket = filepath.Join(dir, "sock")
+	addr := "unix://" + socket
 	var log bytes.Buffer
 	cmd := exec.Command(program, "--config", filepath.Join(dir, "buildkitd.toml"), "--root", filepath.Join(dir, "root"), "--addr", addr,
 		"--oci-worker-net", "host", "--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter", "overlayfs")
@@ -57,7 +57,7 @@ func buildkitd(t *testing.T) (addr string) {
 		}
 	})
 	waitAnswer(t, addr, ended)
-	return addr
+	return socket
 }
 
 func waitAnswer(t *testing.T, addr string, ended <-chan struct{}) {
@@ -92,22 +92,37 @@ repository: tools
 tags: ["1"]
 phases:
   base:
-    sources: [{apt: {packages: [g++, g++-aarch64-linux-gnu, make, dash, coreutils]}}]
+    sources: [{apt: {packages: [%s]}}]
 `
 
-// toolsImage is an image with a compiler and a cross compiler, made of Debian's packages and pushed to a registry.
-func toolsImage(t *testing.T) string {
+const (
+	basics   = "dash, coreutils"
+	compiler = "g++, g++-aarch64-linux-gnu, make, " + basics
+)
+
+// toolsImage is an image of Debian's packages, pushed to a registry, which keeps what is below kept/ from daemons.
+func toolsImage(t *testing.T, packages string) string {
 	t.Helper()
-	handler, err := diskregistry.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(handler)
-	t.Cleanup(srv.Close)
-	reg, dir := strings.TrimPrefix(srv.URL, "http://"), t.TempDir()
-	write(t, dir, "pipeline.yaml", toolsPipeline)
+	reg, dir := realRegistry(t, func(w http.ResponseWriter, r *http.Request) bool {
+		kept := strings.HasPrefix(r.URL.Path, "/v2/kept/") && strings.Contains(r.UserAgent(), "buildkit")
+		if kept {
+			http.Error(w, "not for you", http.StatusNotFound)
+		}
+		return kept
+	}), t.TempDir()
+	write(t, dir, "pipeline.yaml", fmt.Sprintf(toolsPipeline, packages))
 	mustBuild(t, dir, "--registry", reg, "--plain-http")
 	return reg + "/tools:1"
+}
+
+// copied is the image below a folder of its registry.
+func copied(t *testing.T, image, folder string) string {
+	t.Helper()
+	to := strings.Replace(image, "/", "/"+folder+"/", 1)
+	if code, stderr := builderRun(t, nil, "promote", image, to, "--plain-http"); code != 0 {
+		t.Fatalf("promote: exit %d\n%s", code, stderr)
+	}
+	return to
 }
 
 // inBuildKit changes the pipeline of a compiled project to use a daemon.
@@ -125,8 +140,9 @@ func inBuildKit(t *testing.T, dir, addr, image, more string) {
 const crossInBuildKit = `        linux/arm64: {cross: true, env: {CXX: aarch64-linux-gnu-g++}}`
 
 func TestACommandRunsInABuildKitDaemon(t *testing.T) {
-	addr := buildkitd(t)
-	image := toolsImage(t)
+	addr := "unix://" + buildkitd(t)
+	image := toolsImage(t, compiler)
+	kept := copied(t, image, "kept")
 
 	t.Run("what it makes is the image's code, for both platforms", func(t *testing.T) {
 		mark := filepath.Join(t.TempDir(), "this machine")
@@ -149,6 +165,22 @@ func TestACommandRunsInABuildKitDaemon(t *testing.T) {
 		}
 	})
 
+	t.Run("the image is the one that the lock pins", func(t *testing.T) {
+		moving := copied(t, image, "moving")
+		dir, _ := compiled(t, "make", crossInBuildKit)
+		inBuildKit(t, dir, addr, moving, "")
+		out := filepath.Join(t.TempDir(), "out.oci")
+		first := mustBuild(t, dir, "--layout", out, "--plain-http")
+		other := t.TempDir()
+		write(t, other, "pipeline.yaml", fmt.Sprintf(toolsPipeline, "coreutils"))
+		mustBuild(t, other, "--registry", strings.TrimSuffix(moving, "/tools:1"), "--plain-http")
+		again := mustBuild(t, dir, "--layout", out, "--plain-http", "--cache-dir", t.TempDir())
+		if again.Digest != first.Digest {
+			t.Errorf("after the tag was moved: %s, before: %s", again.Digest, first.Digest)
+		}
+		refused(t, dir, 3, []string{"make", "not found in $PATH"}, "--update") // the other image has none
+	})
+
 	for name, c := range map[string]struct {
 		command, platforms, addr, image, more string
 		exit                                  int
@@ -168,6 +200,9 @@ func TestACommandRunsInABuildKitDaemon(t *testing.T) {
 		"a command that hangs": {
 			`sleep, "1000"`, crossInBuildKit, addr, image, "      timeout: 2s\n", 3, []string{"did not end within 2s"},
 		},
+		"an image that the daemon cannot pull": {
+			`"true"`, crossInBuildKit, addr, kept, "", 3, []string{kept, "see that the daemon can pull"},
+		},
 		"a platform that the daemon does not run": {
 			`sh, -c, "mkdir out; touch out/greet"`, "        linux/arm64: {env: {CXX: g++}}", addr, image, "", 3, []string{"runs linux/amd64, not linux/arm64", "cross: true"},
 		},
@@ -175,6 +210,73 @@ func TestACommandRunsInABuildKitDaemon(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, _ := compiled(t, c.command, c.platforms)
 			inBuildKit(t, dir, c.addr, c.image, c.more)
+			refused(t, dir, c.exit, c.want)
+		})
+	}
+}
+
+func TestABuildKitDaemonThatGoesAwayAmidACommand(t *testing.T) {
+	socket := buildkitd(t)
+	image := toolsImage(t, basics)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way, addr := newDoor(t, l, socket), "tcp://"+l.Addr().String()
+	dir, _ := compiled(t, `sh, -c, "echo it runs; sleep 1000"`, crossInBuildKit)
+	inBuildKit(t, dir, addr, image, "")
+	over := make(chan struct{})
+	var cutter sync.WaitGroup
+	cutter.Go(func() {
+		for !logged(dir, "it runs") {
+			select {
+			case <-over:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		way.shut()
+	})
+	refused(t, dir, 5, []string{addr, "does not answer"})
+	close(over)
+	cutter.Wait()
+}
+
+// logged reports whether a command's log has a text.
+func logged(dir, text string) bool {
+	logs, err := filepath.Glob(filepath.Join(dir, ".cache/compile/logs/*.log"))
+	if err != nil || len(logs) == 0 {
+		return false
+	}
+	raw, err := os.ReadFile(logs[0])
+	return err == nil && bytes.Contains(raw, []byte(text))
+}
+
+// The daemon is behind a door that asks for a certificate, as buildkitd itself does on tcp.
+func TestABuildKitDaemonIsReachedByTLS(t *testing.T) {
+	socket := buildkitd(t)
+	image := toolsImage(t, basics)
+	ca, stranger := newAuthority(t), newAuthority(t)
+	door := tlsDoor(t, socket, ca)
+	for name, c := range map[string]struct {
+		trusts, shows *authority
+		exit          int
+		want          []string
+	}{
+		"both know each other":              {ca, ca, 0, nil},
+		"another authority is trusted":      {stranger, ca, 5, []string{door, "does not answer", "unknown authority"}},
+		"a stranger's certificate is shown": {ca, stranger, 5, []string{door, "does not answer"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := compiled(t, `sh, -c, "mkdir out && touch out/greet"`, crossInBuildKit)
+			inBuildKit(t, dir, door, image, "")
+			raw, err := os.ReadFile(filepath.Join(dir, "pipeline.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, "pipeline.yaml", strings.Replace(string(raw), "buildkit: {", "buildkit: {tls: {ca: ca.pem, cert: cert.pem, key: key.pem}, ", 1))
+			c.trusts.write(t, filepath.Join(dir, "ca.pem"))
+			c.shows.issue(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
 			refused(t, dir, c.exit, c.want)
 		})
 	}
@@ -197,7 +299,7 @@ func TestADaemonOrAnImageThatIsNotThere(t *testing.T) {
 		exit        int
 		want        []string
 	}{
-		"no daemon":             {nobody, reg + "/game:1", 5, []string{nobody, "does not answer", "start buildkitd there"}},
+		"no daemon":             {nobody, reg + "/game:1", 5, []string{nobody, "does not answer", "see that buildkitd runs there"}},
 		"no image":              {nobody, reg + "/nothing:1", 3, []string{reg + "/nothing:1", "not found", "check the image's name and tag"}},
 		"no socket":             {"unix:///nowhere/sock", reg + "/game:1", 5, []string{"/nowhere/sock"}},
 		"a name without a host": {nobody, "tools", 2, []string{"buildkit.image", "full reference"}},
@@ -211,11 +313,13 @@ func TestADaemonOrAnImageThatIsNotThere(t *testing.T) {
 	}
 }
 
-// refused holds that a build fails as it should.
-func refused(t *testing.T, dir string, exit int, want []string) {
+// refused holds that a build ends as it should, and says why.
+func refused(t *testing.T, dir string, exit int, want []string, more ...string) {
 	t.Helper()
-	code, stderr := builderRun(t, nil, "build", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache"),
-		"--layout", filepath.Join(t.TempDir(), "out.oci"), "--plain-http")
+	code, stderr := builderRun(t, nil, append([]string{
+		"build", "-f", filepath.Join(dir, "pipeline.yaml"), "--cache-dir", filepath.Join(dir, ".cache"),
+		"--layout", filepath.Join(t.TempDir(), "out.oci"), "--plain-http",
+	}, more...)...)
 	if code != exit {
 		t.Errorf("exit %d, want %d", code, exit)
 	}

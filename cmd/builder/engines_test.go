@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
 
 func tool(t *testing.T, name string, args ...string) {
@@ -42,13 +39,7 @@ func TestOtherToolsReadTheImages(t *testing.T) {
 			}
 			with := strings.Replace(gamePipeline, "split: {layers: 4}", "split: {layers: 4}\n    compression: "+codec, 1)
 			write(t, dir, "pipeline.yaml", with)
-			handler, err := diskregistry.New(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			srv := httptest.NewServer(handler)
-			t.Cleanup(srv.Close)
-			reg := strings.TrimPrefix(srv.URL, "http://")
+			reg := realRegistry(t, nil)
 			mustBuild(t, dir, "--registry", reg, "--plain-http")
 
 			work := t.TempDir()

@@ -2,7 +2,6 @@ package buildkit
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,15 +32,24 @@ func (r *Runner) connect(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
-// platform is the one that the command's container has: that of the files it makes or, with a cross toolchain, the daemon's
-// own.
-func (r *Runner) platform(ctx context.Context, c *client.Client, job compile.Job) (ocispec.Platform, error) {
+// workers also tells whether the daemon is there.
+func (r *Runner) workers(ctx context.Context, c *client.Client) ([]*client.WorkerInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	workers, err := c.ListWorkers(ctx)
 	if err != nil {
-		return ocispec.Platform{}, builder.Errorf(builder.Transient, "start buildkitd there, or correct buildkit.addr",
+		return nil, builder.Errorf(builder.Transient, "see that buildkitd runs there, and that addr and tls are right",
 			"BuildKit daemon at %s does not answer: %w", r.options.Addr, err)
+	}
+	return workers, nil
+}
+
+// platform is the one that the command's container has: that of the files it makes or, with a cross toolchain, the daemon's
+// own.
+func (r *Runner) platform(ctx context.Context, c *client.Client, job compile.Job) (ocispec.Platform, error) {
+	workers, err := r.workers(ctx, c)
+	if err != nil {
+		return ocispec.Platform{}, err
 	}
 	var names []string
 	for _, w := range workers {
@@ -62,8 +70,12 @@ func runs(p ocispec.Platform, want v1.Platform) bool {
 }
 
 // credentials are for the image's registry, as docker login left them.
-func credentials() []session.Attachable {
+func credentials() ([]session.Attachable, error) {
+	file, err := config.Load(config.Dir())
+	if err != nil {
+		return nil, builder.Errorf(builder.Config, "mend that file, or log in again", "credentials of registries: %w", err)
+	}
 	return []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
-		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(os.Stderr)),
-	})}
+		AuthConfigProvider: authprovider.LoadAuthConfig(file),
+	})}, nil
 }

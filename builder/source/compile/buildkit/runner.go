@@ -78,7 +78,7 @@ func (r *Runner) Run(ctx context.Context, job compile.Job) error {
 	}
 	outputs := filepath.Join(filepath.Dir(job.Work), "outputs")
 	if err := r.solve(ctx, c, def, job, outputs); err != nil {
-		return r.failure(ctx, err)
+		return err
 	}
 	if err := os.RemoveAll(job.Work); err != nil {
 		return fmt.Errorf("take outputs: %w", err)
@@ -96,13 +96,20 @@ func (r *Runner) solve(ctx context.Context, c *client.Client, def *llb.Definitio
 		return fmt.Errorf("open scratch folder: %w", err)
 	}
 	status := make(chan *client.SolveStatus)
+	access, err := credentials()
+	if err != nil {
+		return err
+	}
 	logged := make(chan error, 1)
 	go func() { logged <- copyLogs(job, status) }() // Solve closes status
 	_, err = c.Solve(ctx, def, client.SolveOpt{
 		LocalMounts: map[string]fsutil.FS{workMount: work},
 		Exports:     []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: outputs}},
-		Session:     credentials(),
+		Session:     access,
 	}, status)
+	if err != nil {
+		err = r.failure(ctx, c, err)
+	}
 	return errors.Join(err, <-logged)
 }
 
@@ -115,17 +122,23 @@ func copyLogs(job compile.Job, status <-chan *client.SolveStatus) (err error) {
 			}
 		}
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("write log: %w", err)
+	}
+	return nil
 }
 
-// failure tells a command that failed from a daemon that did.
-func (r *Runner) failure(ctx context.Context, err error) error {
-	if exit, ok := errors.AsType[*gateway.ExitError](err); ok && ctx.Err() == nil {
-		return builder.Errorf(builder.Input, "", "exit status %d", exit.ExitCode)
-	}
+// failure tells a command that failed from a daemon that did, and that from one that is gone.
+func (r *Runner) failure(ctx context.Context, c *client.Client, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return builder.Errorf(builder.Input, "see that the image has the program, and that the daemon can pull the image",
+	if exit, ok := errors.AsType[*gateway.ExitError](err); ok {
+		return builder.Errorf(builder.Input, "", "exit status %d", exit.ExitCode)
+	}
+	if _, gone := r.workers(ctx, c); gone != nil {
+		return gone
+	}
+	return builder.Errorf(builder.Input, "see that the daemon can pull "+r.options.Image+" and has room, in its own log",
 		"BuildKit daemon at %s: %w", r.options.Addr, err)
 }
