@@ -53,10 +53,14 @@ prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
 	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
+prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
+	@./scripts/deps.sh demo
+	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit prove-profile fuzz clean

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,6 +20,8 @@ import (
 
 // Listening is the log line after which STK answers players.
 const Listening = "STKHost: Listening has been started"
+
+var errExited = errors.New("exit status 0")
 
 // Server is a running STK container.
 type Server struct {
@@ -31,14 +35,17 @@ type Server struct {
 	err       error
 }
 
+// count keeps the names of one process's containers apart.
+var count atomic.Int64
+
 // Start runs the image config's program on rootfs (see [Unpack]). dir is an empty folder for the bundle and the server's
 // home; the caller removes it after [Server.Stop].
-func Start(ctx context.Context, rootfs, dir string, cf *v1.ConfigFile) (*Server, error) {
+func Start(ctx context.Context, rootfs, dir string, cf *v1.ConfigFile, options ...Option) (*Server, error) {
 	home := filepath.Join(dir, "home")
 	if err := makeHome(home, cf.Config.User); err != nil {
 		return nil, err
 	}
-	s, err := runtimeSpec(rootfs, home, cf)
+	s, err := runtimeSpec(rootfs, home, cf, options)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +58,7 @@ func Start(ctx context.Context, rootfs, dir string, cf *v1.ConfigFile) (*Server,
 	}
 	srv := &Server{
 		Log: filepath.Join(home, "config", "supertuxkart", "config-0.10", "server_config.log"),
-		id:  "stk-" + cf.Architecture + "-" + strconv.Itoa(os.Getpid()), state: filepath.Join(dir, "state"), exited: make(chan struct{}),
+		id:  "stk-" + cf.Architecture + "-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(count.Add(1), 10), state: filepath.Join(dir, "state"), exited: make(chan struct{}),
 	}
 	srv.cmd = exec.CommandContext(ctx, "runc", "--root", srv.state, "run", "--bundle", dir, srv.id)
 	srv.cmd.Stdout, srv.cmd.Stderr = &srv.output, &srv.output
@@ -82,21 +89,49 @@ func makeHome(home, userSpec string) error {
 
 // WaitListening returns the log line that says the server listens. It fails when the server exits or ctx ends before.
 func (s *Server) WaitListening(ctx context.Context) (string, error) {
+	return s.WaitLine(ctx, Listening)
+}
+
+// WaitLine returns the first whole line of the server's log that contains text. It fails when the server exits or ctx
+// ends before.
+func (s *Server) WaitLine(ctx context.Context, text string) (string, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		line, err := s.find(Listening)
+		line, err := s.find(text)
 		if err != nil || line != "" {
 			return line, err
 		}
 		select {
 		case <-tick.C:
 		case <-s.exited:
-			return "", fmt.Errorf("server exited before it listened: %w\n%s", s.err, s.output.String())
+			return "", fmt.Errorf("server exited before it logged %q: %w\n%s", text, cmp.Or(s.err, errExited), s.lastWords())
 		case <-ctx.Done():
-			return "", fmt.Errorf("server does not listen: %w", ctx.Err())
+			return "", fmt.Errorf("server does not log %q: %w", text, ctx.Err())
 		}
 	}
+}
+
+// Runs returns nil when the server has gone on for d, and an error when it exits or ctx ends before.
+func (s *Server) Runs(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-s.exited:
+		return fmt.Errorf("server exited: %w\n%s", cmp.Or(s.err, errExited), s.lastWords())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lastWords are the last lines of the log, or, if there is none, of the output.
+func (s *Server) lastWords() string {
+	raw, err := os.ReadFile(s.Log)
+	if err != nil {
+		raw = []byte(s.output.String())
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
 func (s *Server) find(text string) (string, error) {

@@ -55,6 +55,7 @@ type linux struct {
 
 type namespace struct {
 	Type string `json:"type"`
+	Path string `json:"path,omitempty"`
 }
 
 type idMap struct {
@@ -63,9 +64,30 @@ type idMap struct {
 	Size        int `json:"size"`
 }
 
+// Option changes how an image is run.
+type Option func(*spec)
+
+// Args replaces the image's program and arguments.
+func Args(args ...string) Option { return func(s *spec) { s.Process.Args = args } }
+
+// ReadOnly puts a file or folder of the host into the place of one of the image.
+func ReadOnly(host, inside string) Option {
+	return func(s *spec) {
+		s.Mounts = append(s.Mounts, mount{Destination: inside, Type: "bind", Source: host, Options: []string{"rbind", "ro"}})
+	}
+}
+
+// Network joins the network namespace at path instead of making one.
+func Network(path string) Option {
+	return func(s *spec) {
+		i := slices.IndexFunc(s.Linux.Namespaces, func(n namespace) bool { return n.Type == "network" })
+		s.Linux.Namespaces[i].Path = path
+	}
+}
+
 // runtimeSpec translates an image config: the server sees the image read-only, and home (a host folder) where its
 // HOME is.
-func runtimeSpec(rootfs, home string, cf *v1.ConfigFile) (spec, error) {
+func runtimeSpec(rootfs, home string, cf *v1.ConfigFile, options []Option) (spec, error) {
 	uid, gid, err := numericUser(cf.Config.User)
 	if err != nil {
 		return spec{}, err
@@ -84,7 +106,10 @@ func runtimeSpec(rootfs, home string, cf *v1.ConfigFile) (spec, error) {
 			{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777"}},
 			{Destination: homeOf(cf), Type: "bind", Source: home, Options: []string{"rbind", "rw"}},
 		},
-		Linux: linux{Namespaces: []namespace{{"pid"}, {"mount"}, {"ipc"}, {"uts"}, {"network"}}},
+		Linux: linux{Namespaces: []namespace{{Type: "pid"}, {Type: "mount"}, {Type: "ipc"}, {Type: "uts"}, {Type: "network"}}},
+	}
+	for _, option := range options {
+		option(&s)
 	}
 	if len(s.Process.Args) == 0 {
 		return spec{}, fmt.Errorf("the image has neither entrypoint nor cmd")
@@ -95,7 +120,7 @@ func runtimeSpec(rootfs, home string, cf *v1.ConfigFile) (spec, error) {
 		}
 	}
 	if os.Geteuid() != 0 {
-		s.Linux.Namespaces = append(s.Linux.Namespaces, namespace{"user"})
+		s.Linux.Namespaces = append(s.Linux.Namespaces, namespace{Type: "user"})
 		s.Linux.UIDMappings = []idMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}}
 		s.Linux.GIDMappings = []idMap{{ContainerID: gid, HostID: os.Getgid(), Size: 1}}
 	}
