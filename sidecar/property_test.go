@@ -146,7 +146,7 @@ func (w *world) checkMove(m sidecar.Transition) {
 	if w.gs.Over() {
 		w.t.Fatalf("asked for %s of a GameServer that is over", m.To)
 	}
-	switch m.To { //nolint:exhaustive // those that can be asked for
+	switch m.To {
 	case sidecar.Ready:
 		if !w.serving || w.faulty {
 			w.t.Fatal("Ready before the game serves on its port")

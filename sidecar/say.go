@@ -83,14 +83,33 @@ func (m *moment) value(p Player) string {
 	return p.ID
 }
 
+// values are as many as the game says: of players whom it names too long the latest count, and for those whom it does not name
+// there are values without a name.
 func (m *moment) values() []string {
+	there := min(m.PlayersThere(), maxValues)
+	if !m.Disagree.IsZero() && !m.past(m.Disagree, settle) {
+		there = len(m.Players) // the log is a moment behind, or ahead
+	}
 	var values []string
-	for _, p := range m.Players {
-		values = append(values, m.value(p))
+	for _, p := range m.Players[max(0, len(m.Players)-there):] {
+		if v := m.value(p); !slices.Contains(values, v) {
+			values = append(values, v)
+		}
+	}
+	for i := 1; len(values) < there; i++ {
+		if v := IDPrefix + "unnamed-" + strconv.Itoa(i); !slices.Contains(values, v) {
+			values = append(values, v)
+		}
 	}
 	slices.Sort(values)
-	return slices.Compact(values)
+	return values
 }
+
+// settle is how long the game's count and its log may name different numbers before the count decides what the list says.
+const settle = 2 * time.Second
+
+// maxValues is Agones' own bound of a list.
+const maxValues = 1000
 
 // listGoal keeps the players in the list and takes out who is gone, and what was reserved for too long.
 func (m *moment) listGoal() ListGoal {

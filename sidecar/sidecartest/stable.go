@@ -116,17 +116,20 @@ func (x stable) Health(stream sdk.SDK_HealthServer) error {
 		if err != nil {
 			return err
 		}
-		if err := x.s.enter(stream.Context(), x.p, "Health"); err != nil {
+		if _, err := x.ping(stream.Context()); err != nil {
 			return err
 		}
-		x.s.pinged(x.p)
 	}
 }
 
-func (s *Server) pinged(p *pod) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.lastPing = time.Now()
+func (x stable) ping(ctx context.Context) (*sdk.Empty, error) {
+	if err := x.s.enter(ctx, x.p, "Health"); err != nil {
+		return nil, err
+	}
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	x.p.lastPing = time.Now()
+	return &sdk.Empty{}, nil
 }
 
 func (x stable) GetGameServer(ctx context.Context, _ *sdk.Empty) (*sdk.GameServer, error) {

@@ -1,0 +1,161 @@
+// Package tail follows a log file as a game writes it: from its first line, through rotation and truncation, also when the
+// file or its folder appears late. Lines come within milliseconds where inotify works, and within a poll where it does not.
+package tail
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// MaxLine is how much of a line is kept, in bytes: the rest of a longer one is left out.
+const MaxLine = 16 << 10
+
+// Poll is how often the file is looked at whatever inotify says: some file systems do not say.
+const Poll = 250 * time.Millisecond
+
+// Follow calls line with each line of the file at path, without its end, until ctx ends. What line is given is only valid during
+// the call, and may be any bytes. cut says that the line was longer than [MaxLine]. A last line without an end is kept until
+// it has one. Follow holds at most MaxLine bytes and returns ctx's error.
+func Follow(ctx context.Context, path string, line func(text []byte, cut bool)) error {
+	f := follower{path: path, line: line}
+	defer f.close()
+	events := f.notify()
+	defer f.unwatch()
+	tick := time.NewTicker(Poll)
+	defer tick.Stop()
+	for {
+		f.read(ctx)
+		select {
+		case _, ok := <-events:
+			if !ok {
+				events = nil
+			}
+		case <-tick.C:
+			f.watch() // the folder may be there now
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+type follower struct {
+	path string
+	line func([]byte, bool)
+
+	file    *os.File
+	offset  int64
+	partial []byte
+	skip    bool // the rest of a line that is too long
+
+	watcher *fsnotify.Watcher
+	watched bool
+}
+
+// notify starts to watch the folder; without inotify the channel is nil, and polling has to do.
+func (f *follower) notify() <-chan fsnotify.Event {
+	w, err := fsnotify.NewBufferedWatcher(64)
+	if err != nil {
+		return nil
+	}
+	f.watcher = w
+	f.watch()
+	return w.Events
+}
+
+func (f *follower) watch() {
+	if f.watcher != nil && !f.watched {
+		f.watched = f.watcher.Add(filepath.Dir(f.path)) == nil
+	}
+}
+
+func (f *follower) unwatch() {
+	if f.watcher != nil {
+		_ = f.watcher.Close() // nothing is left to be told
+	}
+}
+
+func (f *follower) close() {
+	if f.file != nil {
+		_ = f.file.Close() // it was only read
+	}
+	f.file, f.offset, f.partial, f.skip = nil, 0, nil, false
+}
+
+// read takes what is new in the file, and, if another one has its name now, the rest of the old one and then that one.
+func (f *follower) read(ctx context.Context) {
+	if f.file == nil && !f.open() {
+		return
+	}
+	f.readRest(ctx)
+	at, err := os.Stat(f.path)
+	if err != nil {
+		f.watched = f.watched && !errors.Is(err, os.ErrNotExist) // the folder itself may have gone
+		return
+	}
+	if here, err := f.file.Stat(); err == nil && os.SameFile(at, here) {
+		return
+	}
+	f.readRest(ctx)
+	f.close()
+	if f.open() {
+		f.readRest(ctx)
+	}
+}
+
+func (f *follower) open() bool {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return false
+	}
+	f.file = file
+	return true
+}
+
+func (f *follower) readRest(ctx context.Context) {
+	if st, err := f.file.Stat(); err == nil && st.Size() < f.offset { // truncated: what is there now is new
+		f.offset, f.partial, f.skip = 0, nil, false
+	}
+	buf := make([]byte, 8<<10)
+	for ctx.Err() == nil {
+		n, err := f.file.ReadAt(buf, f.offset)
+		f.offset += int64(n)
+		f.take(buf[:n])
+		if err != nil || n == 0 {
+			if err != nil && !errors.Is(err, io.EOF) {
+				f.close()
+			}
+			return
+		}
+	}
+}
+
+// take splits what was read into lines.
+func (f *follower) take(data []byte) {
+	for len(data) > 0 {
+		end := bytes.IndexByte(data, '\n')
+		if end < 0 {
+			f.keep(data)
+			return
+		}
+		f.keep(data[:end])
+		data = data[end+1:]
+		cut := f.skip
+		f.line(bytes.TrimSuffix(f.partial, []byte("\r")), cut)
+		f.partial, f.skip = f.partial[:0], false
+	}
+}
+
+func (f *follower) keep(part []byte) {
+	room := MaxLine - len(f.partial)
+	if len(part) > room {
+		part, f.skip = part[:room], true
+	}
+	f.partial = append(f.partial, part...)
+}
