@@ -4,13 +4,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fingerprint() {
-  git ls-files -z --cached --others --exclude-standard -- docs/schema ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
+  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
     xargs -0 --no-run-if-empty sha256sum 2>/dev/null | sort
 }
 
 before=$(fingerprint)
 go generate ./...
 go test -count=1 ./builder/pipeline -update >&2
+go test -count=1 -run TheDocumentedLifeCycle ./sidecar -update >&2
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then

@@ -63,7 +63,10 @@ var edges = []edge{
 		return m.empty() || !m.Known && !m.Served && m.Session == "" // a game that never served has nobody
 	}},
 	{[]Phase{Draining}, Leaving, "the match is over", func(m *moment) bool {
-		return m.Match == Lobby && m.past(later(m.LobbySince, m.Since), m.p.LobbyGrace)
+		return m.Match == Lobby && m.past(later(m.MatchSince, m.Since), m.p.LobbyGrace)
+	}},
+	{[]Phase{Draining}, Leaving, "the next match would begin", func(m *moment) bool {
+		return m.Match == MatchStarting && m.MatchSince.After(m.Since)
 	}},
 	{[]Phase{Draining}, Leaving, "drain deadline", func(m *moment) bool { return !m.at.Before(m.DrainBy) }},
 	{[]Phase{Leaving}, Expecting, "allocated in the same moment", func(m *moment) bool {

@@ -176,7 +176,7 @@ func (w *world) checkMove(m sidecar.Transition) {
 // checkLeaving holds players dear, except at a deadline of a drain: the drain's own, or that for players in the lobby.
 func (w *world) checkLeaving(x sidecar.Enter) {
 	if there := w.s.PlayersThere(); x.To == sidecar.Leaving && there > 0 {
-		lobby := w.s.Match == sidecar.Lobby && !w.now.Before(w.s.LobbySince.Add(w.p.LobbyGrace))
+		lobby := w.s.Match == sidecar.Lobby && !w.now.Before(w.s.MatchSince.Add(w.p.LobbyGrace)) || w.s.Match == sidecar.MatchStarting
 		if w.s.Drain == "" || w.now.Before(w.s.DrainBy) && !lobby {
 			w.t.Fatalf("left with %d players, drain %q by %s, now %s", there, w.s.Drain, w.s.DrainBy, w.now)
 		}

@@ -90,8 +90,8 @@ type State struct {
 
 	Match       Match
 	Track, Mode string
-	// LobbySince is when the players came back to the lobby.
-	LobbySince time.Time
+	// MatchSince is when Match became what it is.
+	MatchSince time.Time
 	// Races counts those that came to their end.
 	Races int64
 

@@ -71,8 +71,8 @@ func (m *moment) absorb(what Happening, actions *[]Action) {
 	case Here:
 		m.here(x)
 	case Plays:
-		if x.Match == Lobby && s.Match != Lobby {
-			s.LobbySince = m.at
+		if x.Match != s.Match {
+			s.MatchSince = m.at
 		}
 		s.Match, s.Track, s.Mode = x.Match, x.Track, x.Mode
 	case RacesEnded:
@@ -131,7 +131,7 @@ func (m *moment) enter(x edge) Action {
 		reason = s.Drain
 		m.drainBy(time.Time{})
 	case Leaving, Over:
-		if s.Match != Lobby && (from != Leaving) {
+		if s.Match != Lobby && s.Match != MatchStarting && from != Leaving {
 			cutOff = s.PlayersThere()
 		}
 	case Playing:

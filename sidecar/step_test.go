@@ -384,6 +384,27 @@ func TestADrainWaitsForTheRace(t *testing.T) {
 	}
 }
 
+func TestADrainDoesNotLetTheNextMatchBegin(t *testing.T) {
+	for name, until := range map[string][]sidecar.Match{
+		"after a look at the lobby": {sidecar.Lobby, sidecar.MatchStarting}, "at once": {sidecar.MatchStarting},
+	} {
+		l := newLife(t)
+		l.racing()
+		l.does(sidecar.Drain{Reason: "preStop"})
+		for _, m := range until {
+			l.wantPhase(sidecar.Draining)
+			l.pass(2*time.Second, true)
+			l.plays(m)
+		}
+		if l.s.Phase != sidecar.Leaving {
+			t.Errorf("%s: phase = %s, want leaving", name, l.s.Phase)
+		}
+		if e := collect[sidecar.Enter](l.actions); e[len(e)-1].CutOff != 0 {
+			t.Errorf("%s: %d players were cut off, want none: no kart had gone", name, e[len(e)-1].CutOff)
+		}
+	}
+}
+
 func TestADrainEndsAtItsDeadlineAndCountsWhomItCutOff(t *testing.T) {
 	l := newLife(t)
 	l.racing()

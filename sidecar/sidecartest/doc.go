@@ -4,5 +4,5 @@
 // errors have the code Unknown, and Ready takes an allocated server from its players.
 //
 // In tests it is reached through [Server.Dial] without a socket, so that it runs in a synctest bubble; [Server.ServeOn] and
-// [Server.REST] serve it on real ports. [Conformance] is what any SDK server has to do, this one and the real one.
+// [Server.REST] serve it on real ports.
 package sidecartest

@@ -245,7 +245,7 @@ func (g *Game) tell() {
 		plays.Mode = g.info.ModeName()
 		here.Count = g.info.Players
 		plays.Track = g.info.Track
-		plays.Match = matchOf(g.info)
+		plays.Match = g.matchOf(g.info)
 	}
 	for _, p := range g.players {
 		here.Players = append(here.Players, p.Player)
@@ -254,12 +254,14 @@ func (g *Game) tell() {
 	g.emit(here)
 }
 
-func matchOf(i Info) sidecar.Match {
+// matchOf takes the answer's word for whether the lobby was left. It names the track only some ten seconds after the karts went,
+// which the log says at once.
+func (g *Game) matchOf(i Info) sidecar.Match {
 	switch {
-	case i.Track != "":
+	case !i.Started:
+		return sidecar.Lobby
+	case i.Track != "" || g.match == sidecar.Racing:
 		return sidecar.Racing
-	case i.Started:
-		return sidecar.MatchStarting
 	}
-	return sidecar.Lobby
+	return sidecar.MatchStarting
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What a line of the log says. Types without fields say just that.
+// Types of what a line of the log says; those without fields say just that.
 type (
 	// ServerPort is the port that the server took, which need not be the one that it was told to take.
 	ServerPort struct{ Port uint16 }
@@ -29,16 +29,19 @@ type (
 		Addr     netip.AddrPort
 		AI       bool
 	}
-	// RaceLoading is the beginning of a match, RaceStarted when the karts go, RaceFinished when there is a result, and
-	// LobbyReset when all are back in the lobby.
-	RaceLoading  struct{}
-	RaceStarted  struct{} // see RaceLoading
-	RaceFinished struct{} // see RaceLoading
-	LobbyReset   struct{} // see RaceLoading
+	// RaceLoading is the beginning of a match.
+	RaceLoading struct{}
+	// RaceStarted is when the karts go.
+	RaceStarted struct{}
+	// RaceFinished is when there is a result.
+	RaceFinished struct{}
+	// LobbyReset is when all are back in the lobby.
+	LobbyReset struct{}
 	// Fatal is why the game is about to end.
 	Fatal struct{ Text string }
-	// Known is a line that says nothing of use; Query one that our own question causes.
+	// Known is a line that says nothing of use.
 	Known struct{}
+	// Query is a line that our own question causes.
 	Query struct{}
 	// Unknown is a line that no version we know writes: many of them mean that an update changed the log.
 	Unknown struct{}

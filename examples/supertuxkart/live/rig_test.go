@@ -1,0 +1,322 @@
+package live_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-dev/pitcrew/sidecar"
+	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
+)
+
+// rig is a pod: the SDK server, the sidecar, the game, and the players who come.
+type rig struct {
+	t      *testing.T
+	agones *sidecartest.Server
+	home   string // the game's, below the root file system
+	game   *exec.Cmd
+	side   *exec.Cmd
+	sideOut, gameOut,
+	botOut *output
+}
+
+// output can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+const serverConfig = `<?xml version="1.0"?>
+<server-config version="6">
+    <server-name value="live"/>
+    <server-port value="2759"/>
+    <server-mode value="3"/>
+    <server-max-players value="8"/>
+    <wan-server value="false"/>
+    <owner-less value="true"/>
+    <ai-anywhere value="true"/>
+    <start-game-counter value="2"/>
+    <voting-timeout value="5"/>
+    <enable-console value="false"/>
+</server-config>
+`
+
+const sdkPort = "9357"
+
+// newRig starts Agones.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, home: "/tmp/" + t.Name(), sideOut: &output{}, gameOut: &output{}, botOut: &output{}}
+	r.agones = sidecartest.New(sidecartest.Options{GameServer: sidecar.GameServer{
+		Lists:    map[string]sidecar.List{"players": {Capacity: 8}},
+		Counters: map[string]sidecar.Counter{"races": {Capacity: 1000}},
+		Health:   sidecar.HealthSettings{Period: 2 * time.Second, FailureThreshold: 3, InitialDelay: 2 * time.Second},
+	}})
+	t.Cleanup(r.agones.Close)
+	r.serveSDK()
+	inside := filepath.Join(shared.root, r.home)
+	if err := os.MkdirAll(inside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(inside, "server.xml"), []byte(serverConfig), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(inside, 65532, 65532); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("sidecar:\n%s\nSDK calls: %v\ngame's log:\n%s", r.sideOut, r.agones.Calls(), tailOf(r.log()))
+		}
+		if err := os.RemoveAll(inside); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func tailOf(path string) string {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw[max(0, len(raw)-3000):])
+}
+
+func (r *rig) serveSDK() {
+	r.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+sdkPort)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.agones.ServeOn(l)
+}
+
+func (r *rig) log() string {
+	return filepath.Join(shared.root, r.home, ".config/supertuxkart/config-0.10/server.log")
+}
+
+// inGame is a program of the game's file system, as its user.
+func (r *rig) inGame(home string, args ...string) *exec.Cmd {
+	cmd := exec.Command("chroot", append([]string{"--userspec=65532:65532", shared.root}, args...)...)
+	cmd.Env = []string{"HOME=" + home, "SUPERTUXKART_DATADIR=/usr/share/games/supertuxkart", "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
+
+func (r *rig) server() *exec.Cmd {
+	return r.inGame(r.home, "/usr/games/supertuxkart", "--server-config="+r.home+"/server.xml", "--log=nocolor")
+}
+
+// start runs a program until the test ends.
+func (r *rig) start(cmd *exec.Cmd, out io.Writer) *exec.Cmd {
+	r.t.Helper()
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// startGame starts the server in a container of its own, beside the sidecar.
+func (r *rig) startGame() {
+	r.t.Helper()
+	cmd := r.server()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { in.Close() })
+	r.game = r.start(cmd, r.gameOut)
+}
+
+// startSidecar starts it with what its container has, and more flags.
+func (r *rig) startSidecar(flags ...string) {
+	r.t.Helper()
+	r.side = r.start(r.sidecar(flags...), r.sideOut)
+}
+
+func (r *rig) sidecar(flags ...string) *exec.Cmd {
+	args := append([]string{"run", "--sdk-address", "127.0.0.1:" + sdkPort, "--listen", "127.0.0.1:9096", "--log", r.log()}, flags...)
+	return exec.Command(shared.sidecar, args...)
+}
+
+// wrap starts the server as the sidecar's child.
+func (r *rig) wrap(flags ...string) {
+	r.t.Helper()
+	game := r.server()
+	cmd := r.sidecar(append(append(flags, "--"), game.Args...)...)
+	cmd.Env = game.Env
+	r.side = r.start(cmd, r.sideOut)
+}
+
+// pod starts game and sidecar in one of the two ways.
+func (r *rig) pod(wrapped bool, flags ...string) {
+	r.t.Helper()
+	if wrapped {
+		r.wrap(flags...)
+		return
+	}
+	r.startSidecar(flags...)
+	r.startGame()
+}
+
+// bots lets n bots come.
+func (r *rig) bots(n int) *exec.Cmd {
+	r.t.Helper()
+	home := filepath.Join(r.home, fmt.Sprintf("bots%d", time.Now().UnixNano()))
+	inside := filepath.Join(shared.root, home)
+	if err := os.Mkdir(inside, 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Chown(inside, 65532, 65532); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.start(r.inGame(home, "/usr/games/supertuxkart", "--connect-now=127.0.0.1:2759", fmt.Sprintf("--network-ai=%d", n), "--no-graphics"), r.botOut)
+}
+
+// until waits for what is observed from outside; patience is for a loaded machine.
+func (r *rig) until(what string, ok func() bool) {
+	r.t.Helper()
+	r.within(90*time.Second, what, ok)
+}
+
+func (r *rig) within(d time.Duration, what string, ok func() bool) {
+	r.t.Helper()
+	deadline := time.After(d)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.t.Fatalf("not within %s: %s; GameServer %+v", d, what, r.agones.GameServer())
+		}
+	}
+}
+
+func (r *rig) untilState(want sidecar.AgonesState) {
+	r.t.Helper()
+	r.until("state "+string(want), func() bool { return r.agones.GameServer().State == want })
+}
+
+func (r *rig) untilPlayers(n int) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%d players in the list", n), func() bool { return len(r.players()) == n })
+}
+
+func (r *rig) players() []string { return r.agones.GameServer().Lists["players"].Values }
+
+func (r *rig) annotation(key string) string {
+	return r.agones.GameServer().Annotations[sidecar.SDKPrefix+key]
+}
+
+func (r *rig) pings() int {
+	n := 0
+	for _, c := range r.agones.Calls() {
+		if c == "Health" {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *rig) calls(name string) int {
+	return len(slices.DeleteFunc(r.agones.Calls(), func(c string) bool { return c != name && !strings.HasPrefix(c, name+" ") }))
+}
+
+// status is what the sidecar says of itself.
+func (r *rig) status() map[string]any {
+	resp, err := http.Get("http://127.0.0.1:9096/status")
+	if err != nil {
+		return nil // not yet, or no longer
+	}
+	defer resp.Body.Close()
+	var s map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		r.t.Fatal(err)
+	}
+	return s
+}
+
+func (r *rig) untilMatch(want string) {
+	r.t.Helper()
+	r.until("match "+want, func() bool { return r.status()["match"] == want })
+}
+
+// pid is the server's process, which chroot became.
+func (r *rig) pid() int {
+	r.t.Helper()
+	if r.game != nil {
+		return r.game.Process.Pid
+	}
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.side.Process.Pid)) // each thread has its own
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, list := range lists {
+		var pid int
+		if out, err := os.ReadFile(list); err == nil {
+			if _, err := fmt.Sscan(string(out), &pid); err == nil {
+				return pid
+			}
+		}
+	}
+	r.t.Fatal("the sidecar has no child")
+	return 0
+}
+
+func (r *rig) signal(pid int, s syscall.Signal) {
+	r.t.Helper()
+	if err := syscall.Kill(pid, s); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// metric is a sample of the sidecar's metrics, by its name and labels as they are printed.
+func (r *rig) metric(name string) string {
+	r.t.Helper()
+	resp, err := http.Get("http://127.0.0.1:9096/metrics")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (.*)$`).FindSubmatch(raw)
+	if m == nil {
+		return ""
+	}
+	return string(m[1])
+}
