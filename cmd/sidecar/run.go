@@ -128,8 +128,17 @@ func (o *runOptions) check(argv []string) error {
 	if len(argv) > 0 && argv[0] == "" {
 		faults = append(faults, errors.New("the command is empty"))
 	}
-	return errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return misuse{err}
+	}
+	return nil
 }
+
+// misuse is a fault of the command line.
+type misuse struct{ error }
+
+// ExitCode is that of the other commands.
+func (misuse) ExitCode() int { return 2 }
 
 func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 	log := cli.Log(c.Context())
@@ -153,7 +162,7 @@ func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 	var child *process.Process
 	if len(argv) > 0 {
 		if child, err = process.Start(c.Context(), argv, c.OutOrStdout(), c.ErrOrStderr()); err != nil {
-			_ = listener.Close() // the game's error counts
+			_, _ = client.Close(), listener.Close() // the game's error counts
 			return err
 		}
 	}

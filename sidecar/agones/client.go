@@ -105,6 +105,9 @@ func (c *Client) Run(ctx context.Context, seen func(sidecar.GameServer)) error {
 	return err
 }
 
+// Close gives up a client that Run was not called for.
+func (c *Client) Close() error { return c.conn.Close() }
+
 // Ping tells Agones that the game is well. A ping that cannot be sent soon is dropped: it would no longer be true.
 func (c *Client) Ping() {
 	select {
