@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,7 +114,7 @@ func prepare(t *testing.T) {
 	}
 	builder, image := filepath.Join(shared.dir, "builder"), filepath.Join(shared.dir, "image.oci")
 	command(t, "go", "build", "-o", builder, "../../../cmd/builder")
-	command(t, builder, "build", "-f", "../pipeline.yaml", "--profile", "full", "--platform", "linux/amd64", "--layout", image,
+	command(t, builder, "build", "-f", "../pipeline.yaml", "--profile", "full", "--platform", "linux/"+runtime.GOARCH, "--layout", image,
 		"--cache-dir", filepath.Join(shared.dir, "cache"), "--lock", filepath.Join(shared.dir, "assets.lock"))
 	unpack(t, image)
 	for _, used := range []string{image, filepath.Join(shared.dir, "cache")} {
