@@ -23,7 +23,7 @@ const (
 	Wait Verb = "wait"
 )
 
-// Action is one step. Two that are equal but for Until and Why are the same.
+// Action is one step. [Action.Same] tells whether it is another one's.
 type Action struct {
 	Do Verb
 	// Key is the want, or what is held.
@@ -31,6 +31,8 @@ type Action struct {
 	// Layer is the layer to fetch or unpack, by its place from the bottom, Digest its digest or its chain ID.
 	Layer  int
 	Digest Digest
+	// Bytes is how much of the disk it may take.
+	Bytes int64
 	// Until is when a wait is over; zero if that is not a matter of time.
 	Until time.Time
 	Why   Reason

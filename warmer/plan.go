@@ -33,13 +33,15 @@ type planner struct {
 	short            bool // a wanted image does not fit
 }
 
-// reserve counts an action that runs.
+// reserve counts an action that runs, and promises it what it will still write.
 func (p *planner) reserve(a Action) {
 	switch a.Do {
 	case Fetch:
 		p.fetches++
+		p.room -= max(0, a.Bytes-p.Blobs[a.Digest].Offset)
 	case Unpack:
 		p.unpacks++
+		p.room -= a.Bytes
 	case Resolve, Keep, Unpin, Evict, Wait:
 	}
 }
@@ -70,12 +72,18 @@ func (p *planner) want(w Want) {
 	}
 	layers := w.Layers.Select(known.Layers)
 	need := p.missing(layers)
-	if need > p.room && !p.begun(key) {
+	switch fits, begun := need <= p.room, p.begun(key); {
+	case begun:
+		if p.room -= need; !fits {
+			return // for now: what is being unpacked lies on the disk and is promised, too
+		}
+	case !fits:
 		p.short = true
 		p.add(Action{Do: Wait, Key: key, Why: DiskFull})
 		return
+	default:
+		p.room -= need
 	}
-	p.room -= need
 	if p.layers(key, layers) && !known.Kept {
 		if a := (Action{Do: Keep, Key: key}); !p.runs(a) {
 			p.add(a)
@@ -96,7 +104,7 @@ func (p *planner) due(w Want, known Known) time.Time {
 	return known.Checked.Add(p.Limits.Refresh)
 }
 
-// begun says that something is going on for an image: while it is, nobody knows how much of what is missing is there.
+// begun says that something is going on for an image.
 func (p *planner) begun(key string) bool {
 	return slices.ContainsFunc(p.Running, func(a Action) bool { return a.Key == key && (a.Do == Fetch || a.Do == Unpack) })
 }
@@ -104,28 +112,29 @@ func (p *planner) begun(key string) bool {
 // Expansion is by how much a compressed layer is expected to grow.
 const Expansion = 3
 
-// missing is how many bytes a set of layers will still take.
+// missing is how many bytes a set of layers will still take, beside those that are promised.
 func (p *planner) missing(layers []Layer) int64 {
 	var n int64
 	counted := map[Digest]bool{}
 	for i := range layers {
 		l := &layers[i]
-		if b := p.Blobs[l.Digest]; !b.Complete && !counted[l.Digest] {
+		if b := p.Blobs[l.Digest]; !b.Complete && !counted[l.Digest] && !p.runs(Action{Do: Fetch, Digest: l.Digest}) {
 			counted[l.Digest] = true
 			n += max(0, l.Size-b.Offset)
 		}
-		if !p.Snapshots[l.ChainID] {
-			n += max(unpacked(l), p.Grown[l.ChainID])
+		if !p.Snapshots[l.ChainID] && !p.runs(Action{Do: Unpack, Digest: l.ChainID}) {
+			n += p.unpacked(l)
 		}
 	}
 	return n
 }
 
-func unpacked(l *Layer) int64 {
-	if strings.HasSuffix(l.MediaType, "tar") {
-		return l.Size
+func (p *planner) unpacked(l *Layer) int64 {
+	expected := l.Size
+	if !strings.HasSuffix(l.MediaType, "tar") {
+		expected *= Expansion
 	}
-	return Expansion * l.Size
+	return max(expected, p.Grown[l.ChainID])
 }
 
 // layers plans the missing ones and says whether there are none.
@@ -136,7 +145,7 @@ func (p *planner) layers(key string, layers []Layer) bool {
 		there := p.Blobs[l.Digest].Complete
 		if !there {
 			complete = false
-			a := Action{Do: Fetch, Key: key, Layer: i, Digest: l.Digest}
+			a := Action{Do: Fetch, Key: key, Layer: i, Digest: l.Digest, Bytes: l.Size}
 			if p.fetches < p.Limits.Fetches && !p.runs(a) {
 				p.fetches++
 				p.add(a)
@@ -146,7 +155,7 @@ func (p *planner) layers(key string, layers []Layer) bool {
 			continue
 		}
 		complete = false
-		if a := (Action{Do: Unpack, Key: key, Layer: i, Digest: l.ChainID}); there && below && p.unpacks < p.Limits.Unpacks && !p.runs(a) {
+		if a := (Action{Do: Unpack, Key: key, Layer: i, Digest: l.ChainID, Bytes: p.unpacked(l)}); there && below && p.unpacks < p.Limits.Unpacks && !p.runs(a) {
 			p.unpacks++
 			p.add(a)
 		}

@@ -45,11 +45,11 @@ func state() warmer.State {
 }
 
 func fetch(key string, layer int, name string) warmer.Action {
-	return warmer.Action{Do: warmer.Fetch, Key: key, Layer: layer, Digest: digest(name)}
+	return warmer.Action{Do: warmer.Fetch, Key: key, Layer: layer, Digest: digest(name), Bytes: 100}
 }
 
 func unpack(key string, layer int, chain string) warmer.Action {
-	return warmer.Action{Do: warmer.Unpack, Key: key, Layer: layer, Digest: digest("chain " + chain)}
+	return warmer.Action{Do: warmer.Unpack, Key: key, Layer: layer, Digest: digest("chain " + chain), Bytes: 100}
 }
 
 func TestPlan(t *testing.T) {
@@ -148,9 +148,14 @@ func TestPlan(t *testing.T) {
 		}, []warmer.Action{{Do: warmer.Wait, Key: ref, Why: warmer.DiskFull}, fetch(other, 0, "x")}},
 		{"what is begun goes on", one, func(s *warmer.State) {
 			s.Images[ref] = image("a", "b", "c")
-			s.Disk.Free = 1500
+			s.Disk.Free = 1600
 			s.Running = []warmer.Action{fetch(ref, 0, "a")}
 		}, []warmer.Action{fetch(ref, 1, "b")}},
+		{"but pauses where the room is promised", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a", "b", "c"), image("x")
+			s.Disk.Free = 1590
+			s.Running = []warmer.Action{fetch(ref, 0, "a")}
+		}, []warmer.Action{{Do: warmer.Wait, Key: other, Why: warmer.DiskFull}}},
 		{"two that fit one by one do not fit together", two, func(s *warmer.State) {
 			s.Images[ref], s.Images[other] = image("a"), image("x")
 			s.Disk.Free = 1300
