@@ -26,8 +26,8 @@ type Hold struct {
 
 // Content is a node's content store.
 type Content interface {
-	// Target is what the node has under a reference, or [ErrNotFound].
-	Target(ctx context.Context, ref Reference) (Descriptor, error)
+	// Target is what the node has for a want, or [ErrNotFound].
+	Target(ctx context.Context, w Want) (Descriptor, error)
 	// Read returns a small blob, or [ErrNotFound].
 	Read(ctx context.Context, d Descriptor) ([]byte, error)
 	// Put stores a small blob, which refers to children. It is compared with its digest.

@@ -15,6 +15,8 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd"
 	"github.com/pitcrew-dev/pitcrew/warmer/cri"
+	"github.com/pitcrew-dev/pitcrew/warmer/manifest"
+	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
 
 // options are the flags that all commands have.
@@ -79,7 +81,8 @@ func (f failure) ExitCode() int {
 	switch {
 	case errors.Is(f.error, warmer.ErrDenied):
 		return 4
-	case damaged, errors.Is(f.error, warmer.ErrNotFound), errors.Is(f.error, warmer.ErrNotSupported):
+	case damaged, errors.Is(f.error, registry.ErrContent), errors.Is(f.error, registry.ErrReference), errors.Is(f.error, manifest.ErrInvalid),
+		errors.Is(f.error, warmer.ErrNotFound), errors.Is(f.error, warmer.ErrNotSupported):
 		return 3
 	case errors.Is(f.error, warmer.ErrUnavailable):
 		return 5

@@ -12,6 +12,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/internal/progress"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
+	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
 
 // pulled is the JSON document of one image.
@@ -30,6 +31,7 @@ type pullOptions struct {
 	layers   string
 	platform string
 	pin      bool
+	attempts int
 	work     workOptions
 }
 
@@ -45,6 +47,7 @@ func pullCommand(o *options) *cobra.Command {
 	f.StringVar(&p.layers, "layers", string(warmer.All), "all, or assets for the layers that the builder calls so")
 	f.StringVar(&p.platform, "platform", "", "OS/ARCH; default: this machine's")
 	f.BoolVar(&p.pin, "pin", true, "keep kubelet's image garbage collection from them")
+	f.IntVar(&p.attempts, "attempts", 3, "failures in a row, each after the registry client's own attempts, after which an image is given up")
 	p.work.addTo(f)
 	return c
 }
@@ -59,10 +62,13 @@ func (p *pullOptions) run(c *cobra.Command, refs []string) error {
 		return failure{err}
 	}
 	defer runtime.Close()
-	a, err := p.work.agentOptions(c.Context(), runtime)
+	client, err := p.work.client(c.Context(), registry.Options{})
 	if err != nil {
 		return err
 	}
+	defer client.Close()
+	a := p.work.options(c.Context(), runtime, client)
+	a.Attempts = p.attempts
 	bars := &bars{reporter: p.reporter, items: map[warmer.Digest]*progress.Item{}}
 	a.Registry = watched{a.Registry, bars}
 	results, err := agent.New(a).Pull(c.Context(), wants...)

@@ -66,8 +66,9 @@ type Agent struct {
 	o     Options
 	inbox chan func(*loop)
 
-	mu     sync.Mutex
-	status Status
+	mu             sync.Mutex
+	status         Status
+	alone, playing Pace
 }
 
 // New makes one.
@@ -81,12 +82,25 @@ func New(o Options) *Agent {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
-	o.Alone, o.Playing = o.Alone.atLeastOne(), o.Playing.atLeastOne()
 	if o.Observe <= 0 {
 		o.Observe = time.Minute
 	}
 	o.Attempts = max(o.Attempts, 1)
-	return &Agent{o: o, inbox: make(chan func(*loop))}
+	return &Agent{o: o, inbox: make(chan func(*loop)), alone: o.Alone.atLeastOne(), playing: o.Playing.atLeastOne()}
+}
+
+// SetPace replaces the paces of the options, at once.
+func (a *Agent) SetPace(ctx context.Context, alone, playing Pace) {
+	a.mu.Lock()
+	a.alone, a.playing = alone.atLeastOne(), playing.atLeastOne()
+	a.mu.Unlock()
+	a.post(ctx, (*loop).throttle)
+}
+
+func (a *Agent) paces() (alone, playing Pace) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.alone, a.playing
 }
 
 func (p Pace) atLeastOne() Pace {

@@ -115,6 +115,9 @@ func (l *loop) ended(j *job, out outcome) {
 	if out.known != nil {
 		w.known = out.known
 	}
+	if j.Do == warmer.Fetch {
+		w.fetchedOf[j.phase] += j.done.Load()
+	}
 	if out.err == nil && j.guarded {
 		l.advanced(j, w)
 		l.judge(j.Key, w)

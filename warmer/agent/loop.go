@@ -46,6 +46,8 @@ type wanted struct {
 	// found says that it was warm when it was looked at first.
 	looked, found bool
 	fetched       atomic.Int64
+	// fetchedOf is the same by phase, of fetches that have ended, since it was not warm.
+	fetchedOf map[string]int64
 
 	failures int
 	until    time.Time
@@ -148,7 +150,7 @@ func (l *loop) set(wants []warmer.Want) {
 		key := w.Key()
 		had := l.wanted[key]
 		if had == nil {
-			had = &wanted{since: time.Now()}
+			had = &wanted{since: time.Now(), fetchedOf: map[string]int64{}}
 		}
 		if had.want != w && had.known != nil {
 			had.known.Kept = false // its pin may be another now
@@ -170,10 +172,11 @@ func (l *loop) play(players int) {
 }
 
 func (l *loop) pace() Pace {
+	alone, playing := l.agent.paces()
 	if l.players > 0 {
-		return l.agent.o.Playing
+		return playing
 	}
-	return l.agent.o.Alone
+	return alone
 }
 
 func (l *loop) throttle() {

@@ -107,7 +107,8 @@ func (l *loop) judge(key string, w *wanted) {
 	case warm && !w.warm:
 		took := time.Since(w.since)
 		l.agent.o.Log.Info("image is warm", "image", key, "took", took, "fetchedBytes", w.fetched.Load())
-		l.agent.o.Observer.Warm(key, took)
+		l.agent.o.Observer.Warm(key, took, w.reused())
+		w.fetchedOf = map[string]int64{}
 	case !warm && w.warm:
 		w.since = time.Now()
 		l.agent.o.Log.Warn("image is not warm any more", "image", key)
@@ -117,6 +118,18 @@ func (l *loop) judge(key string, w *wanted) {
 	if warm {
 		w.failures, w.until, w.err = 0, time.Time{}, nil
 	}
+}
+
+// reused is how many bytes of each phase were there already.
+func (w *wanted) reused() map[string]int64 {
+	out := map[string]int64{}
+	for _, x := range w.want.Layers.Select(w.known.Layers) {
+		out[x.Phase] += x.Size
+	}
+	for phase, n := range w.fetchedOf {
+		out[phase] = max(0, out[phase]-n)
+	}
+	return out
 }
 
 // setDisk takes in the disk, with the floor. A runtime that does not say counts as one with room.

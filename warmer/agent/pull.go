@@ -33,7 +33,7 @@ func (a *Agent) Pull(ctx context.Context, wants ...warmer.Want) ([]Result, error
 		}
 		settled := true
 		for _, i := range s.Images {
-			if !a.settled(i) {
+			if !a.settled(i, s.Running) {
 				settled = false
 			} else if took[i.Key] == 0 {
 				took[i.Key] = time.Since(began)
@@ -42,10 +42,12 @@ func (a *Agent) Pull(ctx context.Context, wants ...warmer.Want) ([]Result, error
 		return settled
 	})
 	var out []Result
-	for _, i := range a.Status().Images {
+	s := a.Status()
+	disk := warmer.Disk{Free: s.DiskFree, Total: s.DiskTotal, Floor: s.DiskFloor}
+	for _, i := range s.Images {
 		r := Result{Ref: i.Ref, Digest: i.Digest, Pulled: i.Fetched, Reused: max(0, i.Wanted-i.Fetched), Took: took[i.Key], AlreadyWarm: i.Found && i.State == Warm}
 		if i.State != Warm {
-			r.Err = cause(ctx, i)
+			r.Err = cause(ctx, i, disk)
 			r.Reused = 0
 		}
 		out = append(out, r)
@@ -56,18 +58,18 @@ func (a *Agent) Pull(ctx context.Context, wants ...warmer.Want) ([]Result, error
 	return out, err
 }
 
-func (a *Agent) settled(i ImageStatus) bool {
-	return i.State == Warm || i.State == Failed && (hopeless(i.Err) || i.Failures >= a.o.Attempts) || i.Why == warmer.DiskFull
+func (a *Agent) settled(i ImageStatus, running int) bool {
+	return i.State == Warm || i.State == Failed && (hopeless(i.Err) || i.Failures >= a.o.Attempts) || i.Why == warmer.DiskFull && running == 0
 }
 
-func cause(ctx context.Context, i ImageStatus) error {
+func cause(ctx context.Context, i ImageStatus, disk warmer.Disk) error {
 	switch {
 	case i.Err != nil:
 		return i.Err
 	case ctx.Err() != nil:
 		return fmt.Errorf("pull %s: %w", i.Ref, ctx.Err())
 	case i.Why == warmer.DiskFull:
-		return fmt.Errorf("pull %s: it does not fit above the disk's floor", i.Ref)
+		return fmt.Errorf("pull: %w", &DiskError{Key: i.Key, Disk: disk})
 	}
 	return fmt.Errorf("pull %s: %w", i.Ref, errors.New("not finished"))
 }

@@ -54,11 +54,7 @@ func (a *Agent) resolver(h warmer.Hold) *resolver {
 
 // remembered is what the node has under a reference while the registry cannot be asked.
 func (a *Agent) remembered(ctx context.Context, h warmer.Hold) (warmer.Known, error) {
-	ref, err := warmer.ParseReference(h.Want.Ref)
-	if err != nil {
-		return warmer.Known{}, err
-	}
-	target, err := a.o.Runtime.Target(ctx, ref)
+	target, err := a.o.Runtime.Target(ctx, h.Want)
 	if err != nil {
 		return warmer.Known{}, err
 	}

@@ -9,9 +9,15 @@ import (
 
 // Status is what an agent knows and does; /status shows it. Sizes are in bytes.
 type Status struct {
+	// At is when this was true.
+	At time.Time `json:"at"`
 	// Observed says that the node has been looked at.
 	Observed bool          `json:"observed"`
 	Images   []ImageStatus `json:"images"`
+	// Phases has what is wanted and there of each phase; what images share counts once.
+	Phases map[string]Bytes `json:"phases"`
+	// Running is how many actions are under way.
+	Running int `json:"running"`
 	// Unwanted are images that are still there.
 	Unwanted  []string `json:"unwanted,omitempty"`
 	Players   int      `json:"players"`
@@ -64,6 +70,7 @@ func (l *loop) publish() {
 	s := Status{
 		Observed: !l.observed.IsZero(), Players: l.players, Bandwidth: l.pace().Bandwidth,
 		DiskFree: l.disk.Free, DiskTotal: l.disk.Total, DiskFloor: l.disk.Floor, Images: []ImageStatus{},
+		At: time.Now(), Running: len(l.running),
 	}
 	if l.diskErr != nil {
 		s.DiskFree = 0
@@ -71,6 +78,7 @@ func (l *loop) publish() {
 	for _, w := range l.wants {
 		s.Images = append(s.Images, l.imageStatus(w.Key()))
 	}
+	s.Phases = l.phases()
 	for _, h := range l.held {
 		if l.wanted[h.Key] == nil {
 			s.Unwanted = append(s.Unwanted, h.Key)
@@ -105,7 +113,24 @@ func (l *loop) imageStatus(key string) ImageStatus {
 
 func (l *loop) count(out *ImageStatus, layers []warmer.Layer) {
 	out.Phases = map[string]Bytes{}
-	counted := map[warmer.Digest]bool{}
+	l.tally(out.Phases, map[warmer.Digest]bool{}, layers)
+	for _, b := range out.Phases {
+		out.Wanted, out.Present = out.Wanted+b.Wanted, out.Present+b.Present
+	}
+}
+
+// phases counts over all images.
+func (l *loop) phases() map[string]Bytes {
+	out, counted := map[string]Bytes{}, map[warmer.Digest]bool{}
+	for _, w := range l.wanted {
+		if w.known != nil {
+			l.tally(out, counted, w.want.Layers.Select(w.known.Layers))
+		}
+	}
+	return out
+}
+
+func (l *loop) tally(phases map[string]Bytes, counted map[warmer.Digest]bool, layers []warmer.Layer) {
 	for i := range layers {
 		x := &layers[i]
 		if counted[x.Digest] {
@@ -118,9 +143,8 @@ func (l *loop) count(out *ImageStatus, layers []warmer.Layer) {
 				there += j.done.Load()
 			}
 		}
-		b := out.Phases[x.Phase]
+		b := phases[x.Phase]
 		b.Wanted, b.Present = b.Wanted+x.Size, b.Present+there
-		out.Phases[x.Phase] = b
-		out.Wanted, out.Present = out.Wanted+x.Size, out.Present+there
+		phases[x.Phase] = b
 	}
 }

@@ -24,8 +24,15 @@ func descriptor(d warmer.Descriptor) specs.Descriptor {
 	return specs.Descriptor{MediaType: d.MediaType, Digest: digest.Digest(d.Digest), Size: d.Size}
 }
 
-// Target is what an image record names.
-func (r *Runtime) Target(ctx context.Context, ref warmer.Reference) (warmer.Descriptor, error) {
+// Target is what an image record names, or what a lease for assets was made for.
+func (r *Runtime) Target(ctx context.Context, w warmer.Want) (warmer.Descriptor, error) {
+	if w.Layers == warmer.Assets {
+		return r.assetsTarget(ctx, w)
+	}
+	ref, err := warmer.ParseReference(w.Ref)
+	if err != nil {
+		return warmer.Descriptor{}, err
+	}
 	image, err := r.client.ImageService().Get(ctx, ref.String())
 	if err != nil {
 		return warmer.Descriptor{}, problem(err)

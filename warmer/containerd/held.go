@@ -184,13 +184,13 @@ func (r *Runtime) forget(ctx context.Context, record images.Image) error {
 		return nil
 	}
 	record.Labels = nil
-	_, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned, "labels."+labelOwner, "labels."+labelKey, "labels."+labelFound)
+	_, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned, "labels."+labelOwner, "labels."+labelKey, "labels."+labelPlatform, "labels."+labelFound)
 	return err
 }
 
 // collect has the garbage collected now: the next plan counts on the room.
 func (r *Runtime) collect(ctx context.Context) error {
-	id, err := r.lease(ctx, work, "collect")
+	id, err := r.lease(ctx, work, "collect", nil)
 	if err != nil {
 		return err
 	}

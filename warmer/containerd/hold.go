@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -18,6 +19,11 @@ const (
 	labelOwner = "dev.pitcrew.warmer.owner"
 	// labelKey is on leases and on the record that an image was wanted by.
 	labelKey = "dev.pitcrew.warmer.key"
+	// labelRef and labelPlatform say what the key was made of.
+	labelRef      = "dev.pitcrew.warmer.ref"
+	labelPlatform = "dev.pitcrew.warmer.platform"
+	// labelTarget is the digest that the reference stood for.
+	labelTarget = "dev.pitcrew.warmer.target"
 	// labelSince is since when an image is unwanted.
 	labelSince = "dev.pitcrew.warmer.unwanted-since"
 	// labelFound is on records that others made.
@@ -45,16 +51,17 @@ func (r *Runtime) leaseID(kind, key string) string {
 
 // hold makes the lease, if there is none, and returns a context under which whatever is made is held by it.
 func (r *Runtime) hold(ctx context.Context, h warmer.Hold) (context.Context, error) {
-	id, err := r.lease(ctx, work, h.Key)
+	id, err := r.lease(ctx, work, h.Key, nil)
 	if err != nil {
 		return nil, err
 	}
 	return leases.WithLease(ctx, id), nil
 }
 
-func (r *Runtime) lease(ctx context.Context, kind, key string) (string, error) {
+func (r *Runtime) lease(ctx context.Context, kind, key string, more map[string]string) (string, error) {
 	id := r.leaseID(kind, key)
 	labels := map[string]string{labelOwner: r.owner, labelKey: key}
+	maps.Copy(labels, more)
 	if kind == work {
 		labels[labelExpire] = time.Now().Add(leaseExpires).Format(time.RFC3339)
 	}
@@ -88,17 +95,4 @@ func (r *Runtime) addContent(ctx context.Context, id string, d warmer.Digest) er
 
 func (r *Runtime) addSnapshot(ctx context.Context, id string, chain warmer.Digest) error {
 	return r.add(ctx, id, "snapshots/"+r.snapshotter, string(chain))
-}
-
-// heldBy lists what a lease holds, by type.
-func (r *Runtime) heldBy(ctx context.Context, id string) (map[string][]string, error) {
-	resources, err := r.client.LeasesService().ListResources(ctx, leases.Lease{ID: id})
-	if err != nil {
-		return nil, fmt.Errorf("lease: %w", problem(err))
-	}
-	out := map[string][]string{}
-	for _, x := range resources {
-		out[x.Type] = append(out[x.Type], x.ID)
-	}
-	return out, nil
 }

@@ -35,7 +35,7 @@ func (r *Runtime) Keep(ctx context.Context, h warmer.Hold, i warmer.Image) error
 			labels[labelPinned] = pinned
 		}
 		if n == 0 {
-			labels[labelKey] = h.Key
+			labels[labelKey], labels[labelPlatform] = h.Key, h.Want.Platform
 		}
 		if err := r.record(ctx, images.Image{Name: name, Target: descriptor(i.Target), Labels: labels}); err != nil {
 			return fmt.Errorf("image %s: %w", name, problem(err))
@@ -89,34 +89,4 @@ func (r *Runtime) record(ctx context.Context, want images.Image) error {
 	want.Labels = labels
 	_, err = service.Update(ctx, want, paths...)
 	return err
-}
-
-// keepAssets holds layers without an image that could be started.
-func (r *Runtime) keepAssets(ctx context.Context, h warmer.Hold, i warmer.Image) error {
-	id, err := r.lease(ctx, kept, h.Key)
-	if err != nil {
-		return err
-	}
-	for kind, names := range r.assetsResources(i) {
-		for _, name := range names {
-			if err := r.add(ctx, id, kind, name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// assetsResources are what a lease holds for an image's assets, by type.
-func (r *Runtime) assetsResources(i warmer.Image) map[string][]string {
-	documents := []string{string(i.Target.Digest), string(i.Manifest.Digest), string(i.Config.Digest)}
-	layers := warmer.Assets.Select(i.Layers)
-	for _, l := range layers {
-		documents = append(documents, string(l.Digest))
-	}
-	out := map[string][]string{"content": documents}
-	if len(layers) > 0 {
-		out["snapshots/"+r.snapshotter] = []string{string(top(layers))}
-	}
-	return out
 }

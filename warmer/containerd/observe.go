@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -121,22 +120,4 @@ func (r *Runtime) leaseThere(ctx context.Context, id string) (bool, error) {
 		return false, fmt.Errorf("leases: %w", problem(err))
 	}
 	return len(found) > 0, nil
-}
-
-func (r *Runtime) assetsKept(ctx context.Context, w warmer.Want, i warmer.Image) (bool, error) {
-	held, err := r.heldBy(ctx, r.leaseID(kept, w.Key()))
-	if errors.Is(err, warmer.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	for kind, names := range r.assetsResources(i) {
-		for _, name := range names {
-			if !slices.Contains(held[kind], name) {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
 }
