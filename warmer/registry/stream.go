@@ -140,14 +140,10 @@ func (s *stream) request(e *endpoint) error {
 }
 
 func (s *stream) rangeHeader() string {
-	switch {
-	case s.end < s.b.d.Size:
-		return fmt.Sprintf("bytes=%d-%d", s.pos, s.end-1)
-	case s.pos > 0:
-		return fmt.Sprintf("bytes=%d-", s.pos)
-	default:
+	if s.pos == 0 && s.end == s.b.d.Size {
 		return ""
 	}
+	return fmt.Sprintf("bytes=%d-%d", s.pos, s.end-1) // not "bytes=POS-": go-containerregistry's registry refuses that
 }
 
 // acceptRange checks that the answer is a range that begins with what is missing.
