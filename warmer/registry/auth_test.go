@@ -33,7 +33,7 @@ func basicFor(host string) string {
 // tokens is a registry that wants tokens, and the server that gives them.
 type tokens struct {
 	t       *testing.T
-	next    func(*http.Request) *http.Response
+	next    handler
 	life    time.Duration
 	want    string // Authorization of token requests; "" for nobody's
 	given   atomic.Int32
@@ -65,8 +65,9 @@ func (k *tokens) server(req *http.Request) *http.Response {
 	return reply(http.StatusOK, fmt.Sprintf(`{"token":%q,"expires_in":%d}`, token, int(k.life.Seconds())))
 }
 
-func withTokens(t *testing.T, n *network, next func(*http.Request) *http.Response) *tokens {
-	k := &tokens{t: t, next: next, life: 5 * time.Minute, expires: map[string]time.Time{}}
+func withTokens(t *testing.T, n *network, all ...content) *tokens {
+	t.Helper()
+	k := &tokens{t: t, next: store(all...), life: 5 * time.Minute, expires: map[string]time.Time{}}
 	n.hosts[host], n.hosts["auth.test"] = k.registry, k.server
 	return k
 }
@@ -75,7 +76,7 @@ func TestATokenIsUsedUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := randomBlob(mib)
 		n := newNetwork()
-		k := withTokens(t, n, store(b))
+		k := withTokens(t, n, b)
 		k.want = basicFor(host)
 		c := newClient(t, registry.Options{Transport: n, Chunk: 128 * kib, Credentials: secret(host)})
 		mustRead(t, c, ref, b, 0)
@@ -102,7 +103,7 @@ func TestATokenThatEndsEarlyIsRenewedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := randomBlob(2 * mib)
 		n := newNetwork()
-		k := withTokens(t, n, store(b))
+		k := withTokens(t, n, b)
 		c := newClient(t, registry.Options{Transport: n, Chunk: 128 * kib})
 		c.SetBandwidth(256 * kib)
 		time.AfterFunc(3*time.Second, func() { // revoked during the transfer
@@ -135,7 +136,7 @@ func TestCredentialsAreTriedInOrder(t *testing.T) {
 				right := "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+test.right))
 				n := newNetwork()
 				if bearer {
-					withTokens(t, n, store(b)).want = right
+					withTokens(t, n, b).want = right
 				} else {
 					n.hosts[host] = func(req *http.Request) *http.Response {
 						if req.Header.Get("Authorization") != right {
@@ -190,7 +191,7 @@ func TestFailuresOfTheTokenServer(t *testing.T) {
 	b := randomBlob(100)
 	for _, test := range []struct {
 		name   string
-		answer func(*http.Request) *http.Response
+		answer handler
 		want   error
 	}{
 		{"denies", func(*http.Request) *http.Response { return reply(403, "") }, warmer.ErrDenied},
@@ -209,7 +210,7 @@ func TestFailuresOfTheTokenServer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork()
-				withTokens(t, n, store(b))
+				withTokens(t, n, b)
 				n.hosts["auth.test"] = test.answer
 				_, err := readAll(t.Context(), newClient(t, registry.Options{Transport: n}), ref, b.desc, 0)
 				if !errors.Is(err, test.want) || errors.Is(err, warmer.ErrNotFound) {
@@ -232,6 +233,7 @@ func (endlessSpaces) Close() error { return nil }
 
 // guarded is a network on which credentials may go to the hosts that they are for, and to no other.
 func guarded(t *testing.T, n *network, allowed ...string) http.RoundTripper {
+	t.Helper()
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		ok := false
 		for _, a := range allowed {
@@ -352,7 +354,7 @@ func TestPasswordsDoNotLeaveTLS(t *testing.T) {
 	}
 	t.Run("a token server that redirects", func(t *testing.T) {
 		n := newNetwork()
-		withTokens(t, n, store(b))
+		withTokens(t, n, b)
 		n.hosts["auth.test"] = func(*http.Request) *http.Response {
 			return reply(302, "", "Location", "https://thief.test/")
 		}

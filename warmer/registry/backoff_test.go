@@ -195,12 +195,12 @@ func TestALongRetryAfterIsTheCallersToSitOut(t *testing.T) {
 }
 
 func TestKindsOfFailure(t *testing.T) {
-	plain := func(status int) func(*http.Request) *http.Response {
+	plain := func(status int) handler {
 		return func(*http.Request) *http.Response { return reply(status, "<html>no") }
 	}
 	for _, test := range []struct {
 		name     string
-		answer   func(*http.Request) *http.Response
+		answer   handler
 		want     error
 		status   int
 		requests int

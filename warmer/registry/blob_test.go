@@ -130,7 +130,7 @@ func TestAStalledTransferIsCutAndResumed(t *testing.T) {
 }
 
 // withoutRanges makes a registry ignore Range.
-func withoutRanges(next func(*http.Request) *http.Response) func(*http.Request) *http.Response {
+func withoutRanges(next handler) handler {
 	return func(req *http.Request) *http.Response {
 		req = req.Clone(req.Context())
 		req.Header.Del("Range")
@@ -199,7 +199,7 @@ func TestABlobOfAnotherSizeIsAnError(t *testing.T) {
 	endless := func(*http.Request) *http.Response {
 		return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(zeros{})}
 	}
-	for name, answer := range map[string]func(*http.Request) *http.Response{
+	for name, answer := range map[string]handler{
 		"ranges": store(b), "no ranges": withoutRanges(store(b)), "unknown length": unknownLength,
 	} {
 		for _, d := range []warmer.Descriptor{longer, shorter} {
@@ -365,7 +365,7 @@ func TestAReaderThatStandsStillIsNotOutrun(t *testing.T) {
 
 func TestCancellingEndsEverything(t *testing.T) {
 	b := randomBlob(4 * mib)
-	for name, answer := range map[string]func(*http.Request) *http.Response{
+	for name, answer := range map[string]handler{
 		"while bytes come": store(b),
 		"while none come": func(req *http.Request) *http.Response {
 			r := store(b)(req)

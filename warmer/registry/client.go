@@ -53,6 +53,7 @@ type Options struct {
 type Client struct {
 	o         Options
 	bandwidth *bucket
+	pacing    pacing
 	bell      bell
 	buffers   sync.Pool // of *[]byte with Chunk bytes
 
@@ -76,9 +77,6 @@ func New(o Options) (*Client, error) {
 	o.Chunk = orDefault(o.Chunk, DefaultChunk)
 	o.Attempts = orDefault(o.Attempts, DefaultAttempts)
 	o.Stall = orDefault(o.Stall, DefaultStall)
-	if o.Transport == nil {
-		o.Transport = newTransport()
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -92,6 +90,9 @@ func New(o Options) (*Client, error) {
 		o.Throttled = func(time.Duration) {}
 	}
 	c := &Client{o: o, bandwidth: newBucket(), gates: map[string]*gate{}, registries: map[string]*configured{}}
+	if o.Transport == nil {
+		c.o.Transport = newTransport(&c.pacing)
+	}
 	c.buffers.New = func() any { return new(make([]byte, o.Chunk)) }
 	return c, nil
 }
@@ -105,8 +106,12 @@ func orDefault[T comparable](v, def T) T {
 }
 
 // SetBandwidth limits what all transfers together receive, from now on, also of transfers under way; 0 means no limit.
-// Answers' headers and tokens are not counted.
-func (c *Client) SetBandwidth(bytesPerSecond int64) { c.bandwidth.set(bytesPerSecond) }
+// Answers' headers and tokens are not counted. The client's own transport also makes senders keep to it, so that they do
+// not send in bursts what is then read slowly.
+func (c *Client) SetBandwidth(bytesPerSecond int64) {
+	c.pacing.set(bytesPerSecond)
+	c.bandwidth.set(bytesPerSecond)
+}
 
 // Close gives idle connections back. The client remains usable.
 func (c *Client) Close() {

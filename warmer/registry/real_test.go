@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -119,6 +120,7 @@ func image(layer content) (manifest, config content) {
 }
 
 func newImageOn(t *testing.T, addr string) (manifest, layer content) {
+	t.Helper()
 	layer = randomBlob(9*mib + 17)
 	manifest, config := image(layer)
 	upload(t, addr, manifest, config, layer)
@@ -126,12 +128,13 @@ func newImageOn(t *testing.T, addr string) (manifest, layer content) {
 }
 
 func TestAgainstRealRegistries(t *testing.T) {
-	for name, start := range map[string]func(t *testing.T) http.Handler{
-		"go-containerregistry": func(*testing.T) http.Handler { return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))) },
-		"docker-registry":      func(t *testing.T) http.Handler { return proxyTo(distribution(t)) },
-	} {
+	for _, name := range []string{"go-containerregistry", "docker-registry"} {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t, start(t))
+			handler := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+			if name == "docker-registry" {
+				handler = proxyTo(distribution(t))
+			}
+			s := newServer(t, handler)
 			manifest, layer := newImageOn(t, s.addr)
 			c := newClient(t, registry.Options{})
 			t.Cleanup(c.Close)
@@ -193,9 +196,7 @@ func proxyTo(addr string) http.Handler {
 			return
 		}
 		defer resp.Body.Close()
-		for k, v := range resp.Header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), resp.Header)
 		w.WriteHeader(resp.StatusCode)
 		_, _ = io.Copy(w, resp.Body)
 	})
@@ -247,6 +248,53 @@ func distribution(t *testing.T) string {
 		}
 		time.Sleep(20 * time.Millisecond) // a refused connection comes back at once
 	}
+}
+
+// A limit that only the reading side keeps lets the other side send as fast as it can, a chunk at a time.
+func TestSendersKeepToTheBandwidth(t *testing.T) {
+	b := randomBlob(16 * mib)
+	var sent atomic.Int64
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.ServeContent(&sentWriter{w, &sent}, req, "", time.Time{}, bytes.NewReader(b.raw))
+	}))
+	h.Config.ConnState = func(c net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			_ = c.(*net.TCPConn).SetWriteBuffer(16 * kib)
+		}
+	}
+	h.Start()
+	t.Cleanup(h.Close)
+	c := newClient(t, registry.Options{PlainHTTP: true})
+	t.Cleanup(c.Close)
+	c.SetBandwidth(512 * kib)
+	body, err := c.Blob(t.Context(), h.Listener.Addr().String()+"/games/stk:1", b.desc, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if _, err := io.ReadFull(body, make([]byte, 128*kib)); err != nil {
+		t.Fatal(err)
+	}
+	// The first chunk has a quarter of the bandwidth, so 512 KiB were read by now; four connections have small buffers at both
+	// ends. With those that the system would give them, more than 1300 KiB are sent by now, and soon four whole chunks.
+	if got, most := sent.Load(), int64(512*kib+4*120*kib); got > most {
+		t.Errorf("%d KiB were sent so far, want at most %d", got/kib, most/kib)
+	}
+	c.SetBandwidth(0)
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		t.Error(err)
+	}
+}
+
+type sentWriter struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (w *sentWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.sent.Add(int64(n))
+	return n, err
 }
 
 // authority signs certificates for 127.0.0.1.
