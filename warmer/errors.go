@@ -62,3 +62,15 @@ func (e *RegistryError) Is(target error) bool {
 	}
 	return target == ErrUnavailable && e.Status >= 500
 }
+
+// DigestError says that a registry sent other bytes than those asked for. They were dropped.
+type DigestError struct {
+	Ref  string
+	Want Digest
+	// Got is the digest of what came, or what else was wrong with it.
+	Got string
+}
+
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("%s: blob %s is damaged (%s): dropped", e.Ref, e.Want, e.Got)
+}

@@ -50,5 +50,5 @@ var rules = []rule{
 	{name: "client-go only in warmer/kube", from: []string{"."}, never: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, except: []string{"warmer/kube"}, direct: true},
 	{name: "containerd only in warmer/containerd", from: []string{"."}, never: []string{"github.com/containerd/containerd"}, except: []string{"warmer/containerd"}, direct: true},
 	{name: "BuildKit's client only where commands run in it", from: []string{"."}, never: []string{"github.com/moby/buildkit"}, except: []string{"builder/source/compile/buildkit"}, direct: true},
-	{name: "gRPC only in sidecar/agones", from: []string{"."}, never: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}, except: []string{"sidecar/agones", "sidecar/sidecartest", "internal/agonespb"}, direct: true},
+	{name: "gRPC only in sidecar/agones and warmer/cri", from: []string{"."}, never: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}, except: []string{"sidecar/agones", "sidecar/sidecartest", "internal/agonespb", "warmer/cri"}, direct: true},
 }

@@ -1,0 +1,167 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-dev/pitcrew/warmer"
+)
+
+// outcome is what a job brings.
+type outcome struct {
+	err      error
+	known    *warmer.Known    // of Resolve
+	observed *warmer.Observed // of its image afterwards, where that is worth a look
+}
+
+// start runs an action.
+func (l *loop) start(a warmer.Action) {
+	ctx, cancel := context.WithCancelCause(l.ctx)
+	j := &job{Action: a, began: time.Now(), cancel: cancel, free: l.disk.Free, guarded: a.Do == warmer.Fetch || a.Do == warmer.Unpack}
+	w, service := l.wanted[a.Key], l.service
+	var known warmer.Known
+	if w != nil && w.known != nil {
+		known = *w.known
+		if j.guarded {
+			j.phase, j.size = known.Layers[a.Layer].Phase, known.Layers[a.Layer].Size
+		}
+	}
+	l.running = append(l.running, j)
+	l.jobs.Go(func() {
+		defer cancel(nil)
+		var out outcome
+		if w == nil {
+			out.err = l.agent.release(ctx, a)
+		} else {
+			out = l.agent.do(ctx, j, w, known, service)
+		}
+		if cause := context.Cause(ctx); out.err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+			out.err = cause
+		}
+		l.agent.post(l.ctx, func(l *loop) { l.ended(j, out) })
+	})
+}
+
+func (a *Agent) release(ctx context.Context, x warmer.Action) error {
+	if x.Do == warmer.Unpin {
+		return a.o.Runtime.Unpin(ctx, x.Key)
+	}
+	return a.o.Runtime.Evict(ctx, x.Key)
+}
+
+// do does what is done for an image.
+func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, service bool) outcome {
+	want := w.want
+	hold := warmer.Hold{Key: j.Key, Want: want}
+	var out outcome
+	switch j.Do {
+	case warmer.Resolve:
+		k, err := a.resolve(ctx, hold, known)
+		if err != nil && service && len(known.Layers) == 0 {
+			k, _ = a.remembered(ctx, hold) // without, there is the registry's error
+		}
+		out.err = err
+		if k.Manifest.Digest == "" {
+			return out
+		}
+		out.known, known = &k, k
+	case warmer.Fetch:
+		layer := known.Layers[j.Layer].Descriptor
+		out.err = a.o.Runtime.Fetch(ctx, hold, layer, func(offset int64) (io.ReadCloser, error) {
+			return a.o.Registry.Blob(ctx, want.Ref, layer, offset)
+		}, func(n int64) { j.done.Add(n); w.fetched.Add(n) })
+	case warmer.Unpack:
+		out.err = a.o.Runtime.Unpack(ctx, hold, known.Layers, j.Layer)
+	case warmer.Keep:
+		out.err = a.o.Runtime.Keep(ctx, hold, known.Image)
+	case warmer.Unpin, warmer.Evict, warmer.Wait:
+	}
+	if errors.Is(context.Cause(ctx), errFloor) {
+		out.err = errors.Join(out.err, a.giveBack(ctx, hold))
+	}
+	if out.err == nil && j.guarded {
+		return out
+	}
+	o, err := a.o.Runtime.Observe(context.WithoutCancel(ctx), want, known.Image)
+	if err != nil {
+		out.err = errors.Join(out.err, err)
+		return out
+	}
+	out.observed = &o
+	return out
+}
+
+// giveBack frees what was taken for an image that does not fit.
+func (a *Agent) giveBack(ctx context.Context, h warmer.Hold) error {
+	return a.o.Runtime.Abandon(context.WithoutCancel(ctx), h)
+}
+
+// ended takes in what a job brought.
+func (l *loop) ended(j *job, out outcome) {
+	l.running = slices.DeleteFunc(l.running, func(x *job) bool { return x == j })
+	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), time.Since(j.began), out.err)
+	w := l.wanted[j.Key]
+	if w == nil {
+		if out.err != nil && !errors.Is(out.err, errUnwanted) && l.ctx.Err() == nil {
+			l.agent.o.Log.Warn("unwanted image stays", "image", j.Key, "error", out.err)
+		}
+		l.observe()
+		return
+	}
+	if out.known != nil {
+		w.known = out.known
+	}
+	if j.Do == warmer.Fetch {
+		w.fetchedOf[j.phase] += j.done.Load()
+	}
+	if out.err == nil && j.guarded {
+		l.advanced(j, w)
+		l.judge(j.Key, w)
+		return
+	}
+	if errors.Is(out.err, errFloor) {
+		out.err = l.outgrown(j)
+	}
+	if out.err != nil {
+		if j.done.Load() > 0 {
+			w.failures = 0 // it went on
+		}
+		l.failed(w, j.Key, out.err)
+	}
+	if out.observed != nil && w.known != nil {
+		l.sawImage(j.Key, w, *out.observed)
+	}
+	if out.err != nil && out.observed == nil {
+		l.observe()
+	}
+}
+
+// moved is how many bytes a job is about.
+func (l *loop) moved(j *job) int64 {
+	if j.Do == warmer.Fetch {
+		return j.done.Load()
+	}
+	return j.size
+}
+
+// advanced takes in a layer that was fetched or unpacked.
+func (l *loop) advanced(j *job, w *wanted) {
+	if j.Do == warmer.Fetch {
+		l.blobs[j.Digest] = warmer.Blob{Complete: true, Offset: j.size}
+	} else {
+		l.snapshots[j.Digest] = true
+	}
+	w.failures = 0
+}
+
+// outgrown notes that a layer needs more than it was thought to.
+func (l *loop) outgrown(j *job) error {
+	if j.Do == warmer.Unpack {
+		l.grown[j.Digest] = max(l.grown[j.Digest], j.free-l.disk.Floor+j.size)
+	}
+	return fmt.Errorf("%s of layer %d: %w", j.Do, j.Layer, &DiskError{Key: j.Key, Disk: l.disk})
+}

@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/pitcrew-dev/pitcrew/warmer"
+)
+
+// seen is what one look at the node shows.
+type seen struct {
+	disk    warmer.Disk
+	diskErr error
+	held    []warmer.Held
+	images  map[string]warmer.Observed
+	err     error
+}
+
+// observe looks at the node, once more after a look that is going on.
+func (l *loop) observe() {
+	if l.observing {
+		l.again = true
+		return
+	}
+	l.observing = true
+	images := map[string]warmer.Known{}
+	for key, w := range l.wanted {
+		if w.known != nil {
+			images[key] = *w.known
+		}
+	}
+	wants := map[string]warmer.Want{}
+	for key, w := range l.wanted {
+		wants[key] = w.want
+	}
+	ctx := l.ctx
+	l.jobs.Go(func() {
+		s := l.agent.look(ctx, l.service, wants, images)
+		l.agent.post(ctx, func(l *loop) { l.saw(s) })
+	})
+}
+
+func (a *Agent) look(ctx context.Context, service bool, wants map[string]warmer.Want, images map[string]warmer.Known) seen {
+	s := seen{images: map[string]warmer.Observed{}}
+	s.disk, s.diskErr = a.o.Runtime.Disk(ctx)
+	if service {
+		s.held, s.err = a.o.Runtime.Held(ctx)
+	}
+	for key, known := range images {
+		o, err := a.o.Runtime.Observe(ctx, wants[key], known.Image)
+		if err != nil {
+			s.err = errors.Join(s.err, err)
+			return s
+		}
+		s.images[key] = o
+	}
+	return s
+}
+
+func (l *loop) saw(s seen) {
+	l.observing = false
+	l.observed = time.Now()
+	l.setDisk(s.disk, s.diskErr)
+	if s.err != nil {
+		l.agent.o.Log.Warn("node cannot be looked at", "error", s.err)
+	} else {
+		l.held = s.held
+		for key, o := range s.images {
+			if w := l.wanted[key]; w != nil && w.known != nil {
+				l.sawImage(key, w, o)
+			}
+		}
+	}
+	if l.again {
+		l.again = false
+		l.observe()
+	}
+}
+
+// sawImage takes in what is there of an image.
+func (l *loop) sawImage(key string, w *wanted, o warmer.Observed) {
+	maps.Copy(l.blobs, o.Blobs)
+	maps.Copy(l.snapshots, o.Snapshots)
+	if w.known != nil {
+		w.known.Kept = o.Kept
+	}
+	if !o.Documents {
+		w.known = nil
+	}
+	l.judge(key, w)
+}
+
+// judge says whether an image is warm now, and tells when that has changed.
+func (l *loop) judge(key string, w *wanted) {
+	warm := w.known != nil && w.known.Kept
+	if warm {
+		for _, x := range w.want.Layers.Select(w.known.Layers) {
+			warm = warm && l.blobs[x.Digest].Complete && l.snapshots[x.ChainID]
+		}
+	}
+	if w.known != nil && !w.looked {
+		w.looked, w.found = true, warm
+	}
+	switch {
+	case warm && !w.warm:
+		took := time.Since(w.since)
+		l.agent.o.Log.Info("image is warm", "image", key, "took", took, "fetchedBytes", w.fetched.Load())
+		l.agent.o.Observer.Warm(key, took, w.reused())
+		w.fetchedOf = map[string]int64{}
+	case !warm && w.warm:
+		w.since = time.Now()
+		l.agent.o.Log.Warn("image is not warm any more", "image", key)
+		l.agent.o.Observer.Lost(key)
+	}
+	w.warm = warm
+	if warm {
+		w.failures, w.until, w.err = 0, time.Time{}, nil
+	}
+}
+
+// reused is how many bytes of each phase were there already.
+func (w *wanted) reused() map[string]int64 {
+	out := map[string]int64{}
+	for _, x := range w.want.Layers.Select(w.known.Layers) {
+		out[x.Phase] += x.Size
+	}
+	for phase, n := range w.fetchedOf {
+		out[phase] = max(0, out[phase]-n)
+	}
+	return out
+}
+
+// setDisk takes in the disk, with the floor. A runtime that does not say counts as one with room.
+func (l *loop) setDisk(d warmer.Disk, err error) {
+	if err != nil {
+		if l.diskErr == nil {
+			l.agent.o.Log.Warn("free space is not known", "error", err)
+		}
+		l.disk, l.diskErr = warmer.Disk{Free: 1 << 62}, err
+		return
+	}
+	d.Floor = max(l.agent.o.FloorBytes, d.Total/100*int64(l.agent.o.FloorPercent))
+	l.disk, l.diskErr = d, nil
+}
+
+// guard looks at the disk while something is written, and ends that when the floor is reached.
+func (l *loop) guard() {
+	writes := false
+	for _, j := range l.running {
+		writes = writes || j.guarded
+	}
+	if !writes {
+		return
+	}
+	l.setDisk(l.agent.o.Runtime.Disk(l.ctx))
+	if l.disk.Free >= l.disk.Floor {
+		return
+	}
+	for _, j := range l.running {
+		if j.guarded {
+			j.cancel(errFloor)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package containerdtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pitcrew-dev/pitcrew/warmer/containerd"
+)
+
+// Env names the containerd to run; scripts/containerd.sh builds one. Its shim and ctr lie beside it.
+const Env = "CONTAINERD"
+
+// Daemon is a containerd of a test.
+type Daemon struct {
+	Socket string
+	// Root is where it keeps its data.
+	Root string
+
+	t       testing.TB
+	dir     string
+	binary  string
+	cmd     *exec.Cmd
+	ended   chan struct{}
+	runtime *containerd.Runtime
+}
+
+// Start runs a containerd until the test ends. It skips the test without root, or without a containerd in the environment.
+func Start(t testing.TB) *Daemon {
+	t.Helper()
+	return StartIn(t, "")
+}
+
+// StartIn runs it with its data in a folder, such as a small file system.
+func StartIn(t testing.TB, root string) *Daemon {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: runs a real containerd")
+	}
+	binary := os.Getenv(Env)
+	if binary == "" {
+		t.Skip("needs a containerd in " + Env + ": scripts/containerd.sh builds one")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("containerd needs root")
+	}
+	dir, err := os.MkdirTemp("", "ctrd-") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if root == "" {
+		root = filepath.Join(dir, "root")
+	}
+	d := &Daemon{Socket: filepath.Join(dir, "s"), Root: root, t: t, dir: dir, binary: binary}
+	d.configure()
+	d.run()
+	t.Cleanup(d.Kill)
+	return d
+}
+
+const config = `version = 4
+root = '%[2]s'
+state = '%[1]s/state'
+imports = []
+[plugins.'io.containerd.server.v1.grpc']
+  address = '%[1]s/s'
+[plugins.'io.containerd.server.v1.ttrpc']
+  address = '%[1]s/s.ttrpc'
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = '%[1]s/certs.d'
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = true
+`
+
+func (d *Daemon) configure() {
+	d.t.Helper()
+	for _, sub := range []string{d.Root, filepath.Join(d.dir, "state"), filepath.Join(d.dir, "certs.d")} {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.write("config.toml", fmt.Sprintf(config, d.dir, d.Root))
+}
+
+func (d *Daemon) write(name, text string) {
+	d.t.Helper()
+	name = filepath.Join(d.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// PlainHTTP has CRI, and whoever reads [Daemon.Hosts], speak http to a registry.
+func (d *Daemon) PlainHTTP(host string) {
+	d.t.Helper()
+	d.write(filepath.Join("certs.d", host, "hosts.toml"), fmt.Sprintf("server = %q\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "http://"+host, "http://"+host))
+}
+
+// Hosts is the folder with hosts.toml files.
+func (d *Daemon) Hosts() string { return filepath.Join(d.dir, "certs.d") }
+
+// run starts the daemon as the first process of its namespaces and waits until it serves.
+func (d *Daemon) run() {
+	d.t.Helper()
+	log, err := os.OpenFile(filepath.Join(d.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close()
+	script := `mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run && exec "$0" --config "$1"`
+	d.cmd = exec.CommandContext(context.WithoutCancel(d.t.Context()), "sh", "-c", script, d.binary, filepath.Join(d.dir, "config.toml"))
+	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(d.binary)+":"+os.Getenv("PATH"))
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	cmd := d.cmd
+	go func() { _ = cmd.Wait(); close(ended) }() // Kill joins it; a daemon that was killed ended as it should
+	d.ended = ended
+	d.untilServing()
+}
+
+func (d *Daemon) untilServing() {
+	d.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		if conn, err := (&net.Dialer{}).DialContext(d.t.Context(), "unix", d.Socket); err == nil {
+			conn.Close()
+			if r, err := containerd.Open(d.t.Context(), containerd.Options{Socket: d.Socket}); err == nil {
+				_ = r.Close() // it answered
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-d.ended:
+			d.t.Fatalf("containerd ended:\n%s", d.Log())
+		case <-deadline:
+			d.t.Fatalf("containerd does not serve:\n%s", d.Log())
+		}
+	}
+}
+
+// Kill ends the daemon and all that it started, at once.
+func (d *Daemon) Kill() {
+	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		d.t.Error(err)
+	}
+	<-d.ended
+}
+
+// Restart kills the daemon and starts it again on the same data.
+func (d *Daemon) Restart() {
+	d.t.Helper()
+	d.Kill()
+	if err := os.Remove(d.Socket); err != nil {
+		d.t.Fatal(err)
+	}
+	d.run()
+}
+
+// Log is what the daemon wrote.
+func (d *Daemon) Log() string {
+	raw, err := os.ReadFile(filepath.Join(d.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// Pid is the daemon's process, whose namespaces are those of its containers' mounts.
+func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+
+// Runtime connects to the daemon until the test ends.
+func (d *Daemon) Runtime(owner string) *containerd.Runtime {
+	d.t.Helper()
+	r, err := containerd.Open(d.t.Context(), containerd.Options{Socket: d.Socket, Owner: owner})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = r.Close() }) // the daemon may be gone
+	return r
+}
+
+// Ctr runs containerd's client and returns what it says.
+func (d *Daemon) Ctr(args ...string) string {
+	d.t.Helper()
+	out, err := d.TryCtr(args...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
+// TryCtr runs containerd's client, which may fail.
+func (d *Daemon) TryCtr(args ...string) (string, error) {
+	args = append([]string{"--address", d.Socket, "--namespace", "k8s.io"}, args...)
+	cmd := exec.CommandContext(d.t.Context(), filepath.Join(filepath.Dir(d.binary), "ctr"), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("ctr %s: %w\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String(), nil
+}

@@ -1,0 +1,198 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/pitcrew-dev/pitcrew/warmer"
+)
+
+// orphan begins the key of records that are left when a tag has moved on.
+const orphan = "was "
+
+// inventory is what one look at containerd's records shows.
+type inventory struct {
+	images []images.Image
+	used   map[digest.Digest]bool // targets
+	leases []leases.Lease         // of this owner
+}
+
+func (r *Runtime) inventory(ctx context.Context) (inventory, error) {
+	var out inventory
+	var err error
+	if out.images, err = r.client.ImageService().List(ctx); err != nil {
+		return out, fmt.Errorf("list images: %w", problem(err))
+	}
+	containers, err := r.client.ContainerService().List(ctx)
+	if err != nil {
+		return out, fmt.Errorf("list containers: %w", problem(err))
+	}
+	names := map[string]bool{}
+	for i := range containers {
+		names[containers[i].Image] = true
+	}
+	out.used = map[digest.Digest]bool{}
+	for i := range out.images {
+		if names[out.images[i].Name] {
+			out.used[out.images[i].Target.Digest] = true
+		}
+	}
+	if out.leases, err = r.client.LeasesService().List(ctx, fmt.Sprintf("labels.%q==%q", labelOwner, r.owner)); err != nil {
+		return out, fmt.Errorf("list leases: %w", problem(err))
+	}
+	return out, nil
+}
+
+// Held lists what this owner keeps.
+func (r *Runtime) Held(ctx context.Context) ([]warmer.Held, error) {
+	inv, err := r.inventory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var out []warmer.Held
+	for i := range inv.images {
+		record := &inv.images[i]
+		key, ok := inv.key(record, r.owner)
+		if !ok || seen[key] {
+			continue
+		}
+		seen[key] = true
+		since, _ := time.Parse(time.RFC3339, record.Labels[labelSince]) // no time: it is wanted
+		out = append(out, warmer.Held{Key: key, Since: since, InUse: inv.used[record.Target.Digest], Pinned: record.Labels[labelPinned] == pinned})
+	}
+	for _, l := range inv.leases {
+		if key := l.Labels[labelKey]; key != "" && !seen[key] {
+			seen[key] = true
+			out = append(out, warmer.Held{Key: key, Unfinished: strings.Contains(l.ID, "-"+work+"-"), Since: l.CreatedAt})
+		}
+	}
+	return out, nil
+}
+
+// key is under which a record is held, if it is ours: that of the want, or of what remains when a tag has moved on.
+func (inv *inventory) key(i *images.Image, owner string) (string, bool) {
+	if i.Labels[labelOwner] != owner {
+		return "", false
+	}
+	if key := i.Labels[labelKey]; key != "" {
+		return key, true
+	}
+	// Records by digest and ID belong to whichever tag has the same target.
+	if slices.ContainsFunc(inv.images, func(other images.Image) bool {
+		return other.Target.Digest == i.Target.Digest && (other.Labels[labelKey] != "" || !secondary(other.Name))
+	}) {
+		return "", false
+	}
+	return orphan + i.Target.Digest.String(), true
+}
+
+// secondary says that a record is one that comes with another: by digest, or by ID.
+func secondary(name string) bool {
+	return strings.Contains(name, "@sha256:") || strings.HasPrefix(name, "sha256:")
+}
+
+// group are the records that are held under a key.
+func (inv *inventory) group(key, owner string) []images.Image {
+	var out []images.Image
+	for i := range inv.images {
+		if k, ok := inv.key(&inv.images[i], owner); ok && k == key {
+			out = append(out, inv.images[i])
+		}
+	}
+	if strings.HasPrefix(key, orphan) {
+		return out
+	}
+	for _, primary := range slices.Clone(out) {
+		out = append(out, inv.companions(primary, owner)...)
+	}
+	return out
+}
+
+// companions are the records by digest and ID that no other record needs beside this one.
+func (inv *inventory) companions(primary images.Image, owner string) []images.Image {
+	var out []images.Image
+	for i := range inv.images {
+		other := inv.images[i]
+		if other.Name == primary.Name || other.Target.Digest != primary.Target.Digest {
+			continue
+		}
+		if other.Labels[labelKey] != "" || !secondary(other.Name) {
+			return nil
+		}
+		if other.Labels[labelOwner] == owner {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// Unpin takes the pin off a key's records and notes the time on them.
+func (r *Runtime) Unpin(ctx context.Context, key string) error {
+	inv, err := r.inventory(ctx)
+	if err != nil {
+		return err
+	}
+	for _, record := range inv.group(key, r.owner) {
+		record.Labels = map[string]string{labelSince: time.Now().UTC().Format(time.RFC3339)}
+		if _, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("unpin %s: %w", record.Name, problem(err))
+		}
+	}
+	return nil
+}
+
+// Evict removes a key's records and leases, and what nothing else holds with them. Records that others made only lose what
+// was added to them.
+func (r *Runtime) Evict(ctx context.Context, key string) error {
+	inv, err := r.inventory(ctx)
+	if err != nil {
+		return err
+	}
+	for _, record := range inv.group(key, r.owner) {
+		if err := r.forget(ctx, record); err != nil {
+			return fmt.Errorf("evict %s: %w", record.Name, problem(err))
+		}
+	}
+	var faults []error
+	for _, kind := range []string{work, kept} {
+		faults = append(faults, r.end(ctx, r.leaseID(kind, key)))
+	}
+	faults = append(faults, r.collect(ctx))
+	return errors.Join(faults...)
+}
+
+// Abandon ends the lease of an unfinished pull.
+func (r *Runtime) Abandon(ctx context.Context, h warmer.Hold) error {
+	return r.end(ctx, r.leaseID(work, h.Key), leases.SynchronousDelete)
+}
+
+func (r *Runtime) forget(ctx context.Context, record images.Image) error {
+	if record.Labels[labelFound] == "" {
+		if err := r.client.ImageService().Delete(ctx, record.Name); !errdefs.IsNotFound(err) {
+			return err
+		}
+		return nil
+	}
+	record.Labels = nil
+	_, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned, "labels."+labelOwner, "labels."+labelKey, "labels."+labelPlatform, "labels."+labelFound)
+	return err
+}
+
+// collect has the garbage collected now: the next plan counts on the room.
+func (r *Runtime) collect(ctx context.Context) error {
+	id, err := r.lease(ctx, work, "collect", nil)
+	if err != nil {
+		return err
+	}
+	return r.end(ctx, id, leases.SynchronousDelete)
+}

@@ -1,0 +1,128 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/snapshots"
+
+	"github.com/pitcrew-dev/pitcrew/warmer"
+)
+
+// Options say where containerd is, and who asks.
+type Options struct {
+	// Socket is containerd's; empty means DefaultSocket.
+	Socket string
+	// Namespace is kubelet's, k8s.io, when empty.
+	Namespace string
+	// Snapshotter is overlayfs when empty; package cri knows which one kubelet's images are in.
+	Snapshotter string
+	// Root is where containerd keeps its data, as seen from here; empty means where it says that it does.
+	Root string
+	// Owner tells what this process made from what others did: "agent" or "pull".
+	Owner string
+	Log   *slog.Logger
+}
+
+// DefaultSocket is where containerd listens unless it is told otherwise.
+const DefaultSocket = "/run/containerd/containerd.sock"
+
+const (
+	dialTimeout  = 5 * time.Second
+	leaseExpires = 24 * time.Hour
+)
+
+// Runtime is a connection to containerd. It implements [warmer.Runtime].
+type Runtime struct {
+	client      *client.Client
+	snapshotter string
+	root        string
+	owner       string
+	log         *slog.Logger
+}
+
+var _ warmer.Runtime = (*Runtime)(nil)
+
+// Open connects. It fails when nothing answers at the socket, or something that is not containerd.
+func Open(ctx context.Context, o Options) (*Runtime, error) {
+	if o.Socket == "" {
+		o.Socket = DefaultSocket
+	}
+	if o.Namespace == "" {
+		o.Namespace = "k8s.io"
+	}
+	if o.Snapshotter == "" {
+		o.Snapshotter = "overlayfs"
+	}
+	if o.Owner == "" {
+		o.Owner = "pull"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := socket(o.Socket); err != nil {
+		return nil, err
+	}
+	c, err := client.New(o.Socket, client.WithDefaultNamespace(o.Namespace), client.WithTimeout(dialTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable)
+	}
+	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log}
+	if err := r.greet(ctx, o.Socket); err != nil {
+		_ = c.Close() // the greeting's error counts
+		return nil, err
+	}
+	return r, nil
+}
+
+func socket(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("containerd: no socket at %s: name another with --containerd: %w", path, err)
+	case err != nil:
+		return fmt.Errorf("containerd: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("containerd: %s is not a socket: %w", path, warmer.ErrNotSupported)
+	}
+	return nil
+}
+
+// greet asks containerd for its version, and for what it keeps where.
+func (r *Runtime) greet(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if _, err := r.client.Version(ctx); err != nil {
+		return fmt.Errorf("%s does not answer as containerd does: %w", path, problem(err))
+	}
+	if r.root == "" {
+		r.root = r.snapshotterRoot(ctx)
+	}
+	if _, err := r.client.SnapshotService(r.snapshotter).Usage(ctx, "none"); problem(err) != nil && !errors.Is(problem(err), warmer.ErrNotFound) {
+		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, problem(err))
+	}
+	return nil
+}
+
+// Close ends the connection.
+func (r *Runtime) Close() error { return r.client.Close() }
+
+// Snapshotter is the one in use.
+func (r *Runtime) Snapshotter() string { return r.snapshotter }
+
+func (r *Runtime) snaps() snapshots.Snapshotter { return r.client.SnapshotService(r.snapshotter) }
+
+// snapshotterRoot is where the snapshotter says that it keeps its files; empty if it does not say.
+func (r *Runtime) snapshotterRoot(ctx context.Context) string {
+	answer, err := r.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+r.snapshotter)
+	if err != nil || len(answer.Plugins) == 0 {
+		return ""
+	}
+	return answer.Plugins[0].Exports["root"]
+}

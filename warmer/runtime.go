@@ -1,0 +1,96 @@
+package warmer
+
+import (
+	"context"
+	"io"
+)
+
+// Registry is where images come from. Its errors match [ErrNotFound], [ErrDenied] and [ErrUnavailable], and may be a
+// [RegistryError].
+type Registry interface {
+	// Resolve says what a tag stands for, with one request, and of a digest what it is, with none.
+	Resolve(ctx context.Context, ref string) (Descriptor, error)
+	// Manifest returns an index or a manifest that has d's digest.
+	Manifest(ctx context.Context, ref string, d Descriptor) ([]byte, Descriptor, error)
+	// Blob returns a blob's bytes from offset on. Nobody has compared them with the digest.
+	Blob(ctx context.Context, ref string, d Descriptor, offset int64) (io.ReadCloser, error)
+}
+
+// Hold is under what name the parts of an image are kept while it is not complete; for assets alone, for good.
+type Hold struct {
+	// Key is the want's.
+	Key string
+	// Want is what it is for.
+	Want Want
+}
+
+// Content is a node's content store.
+type Content interface {
+	// Target is what the node has for a want, or [ErrNotFound].
+	Target(ctx context.Context, w Want) (Descriptor, error)
+	// Read returns a small blob, or [ErrNotFound].
+	Read(ctx context.Context, d Descriptor) ([]byte, error)
+	// Put stores a small blob, which refers to children. It is compared with its digest.
+	Put(ctx context.Context, h Hold, d Descriptor, data []byte, children []Descriptor) error
+	// Fetch stores a blob. It goes on where an earlier call was cut off: open is called with the offset, once, and not at
+	// all if somebody else stored the blob in the meantime. progress, if not nil, is told of bytes as they are stored. Bytes that are not those of the digest are
+	// dropped, all of them, and a [DigestError] returned.
+	Fetch(ctx context.Context, h Hold, d Descriptor, open func(offset int64) (io.ReadCloser, error), progress func(int64)) error
+}
+
+// Unpacker makes layers file systems.
+type Unpacker interface {
+	// Unpack makes layer i of an image a snapshot; the one below it is there.
+	Unpack(ctx context.Context, h Hold, layers []Layer, i int) error
+}
+
+// Keeper names, holds and releases whole images.
+type Keeper interface {
+	// Observe looks at what is there of an image.
+	Observe(ctx context.Context, w Want, i Image) (Observed, error)
+	// Held lists what this owner holds.
+	Held(ctx context.Context) ([]Held, error)
+	// Keep gives a complete image its names, labels and pin, and takes it that nothing else holds it up.
+	Keep(ctx context.Context, h Hold, i Image) error
+	// Abandon gives up what was fetched for an image that is not complete.
+	Abandon(ctx context.Context, h Hold) error
+	// Unpin and Evict are for keys that Held listed.
+	Unpin(ctx context.Context, key string) error
+	Evict(ctx context.Context, key string) error
+	// Disk looks at the file system; its floor is 0.
+	Disk(ctx context.Context) (Disk, error)
+}
+
+// Event is something that happened on the node.
+type Event struct {
+	// Created is a container that was made, from Image.
+	Created string
+	Image   string
+	// Sandbox says that it is a pod's own container, which holds its namespaces.
+	Sandbox bool
+	// Gone says that an image record was removed.
+	Gone bool
+}
+
+// Events tells what happens on a node.
+type Events interface {
+	// Watch tells until ctx ends, when it returns nil, or the connection.
+	Watch(ctx context.Context, tell func(Event)) error
+}
+
+// Runtime is a node's container runtime.
+type Runtime interface {
+	Content
+	Unpacker
+	Keeper
+	Events
+}
+
+// Observed is what a node has of an image.
+type Observed struct {
+	// Documents says that index, manifest and configuration are there.
+	Documents bool
+	Blobs     map[Digest]Blob
+	Snapshots map[Digest]bool
+	Kept      bool
+}

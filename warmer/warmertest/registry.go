@@ -1,0 +1,114 @@
+package warmertest
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
+)
+
+// Registry is a registry on loopback.
+type Registry struct {
+	// Host is HOST:PORT.
+	Host string
+
+	t  testing.TB
+	mu sync.Mutex
+	// requests are counted by method and kind: "GET blobs", "HEAD manifests".
+	requests map[string]int
+	bytes    int64
+	fault    func(http.ResponseWriter, *http.Request) bool
+}
+
+// NewRegistry serves until the test ends.
+func NewRegistry(t testing.TB) *Registry {
+	t.Helper()
+	handler, err := diskregistry.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Registry{t: t, requests: map[string]int{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.begin(req); r.failed(w, req) {
+			return
+		}
+		handler.ServeHTTP(&meter{ResponseWriter: w, registry: r, counts: req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")}, req)
+	}))
+	t.Cleanup(server.Close)
+	r.Host = strings.TrimPrefix(server.URL, "http://")
+	return r
+}
+
+func (r *Registry) begin(req *http.Request) {
+	kind := "other"
+	for _, k := range []string{"blobs", "manifests"} {
+		if strings.Contains(req.URL.Path, "/"+k+"/") {
+			kind = k
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests[req.Method+" "+kind]++
+}
+
+func (r *Registry) failed(w http.ResponseWriter, req *http.Request) bool {
+	r.mu.Lock()
+	fault := r.fault
+	r.mu.Unlock()
+	return fault != nil && fault(w, req)
+}
+
+// Fail has every request go through fault first, which answers it or returns false; nil ends that.
+func (r *Registry) Fail(fault func(http.ResponseWriter, *http.Request) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = fault
+}
+
+// Reset begins the counting anew.
+func (r *Registry) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests, r.bytes = map[string]int{}, 0
+}
+
+// Requests is how many there were, such as of "GET blobs" or "HEAD manifests"; all of them for "".
+func (r *Registry) Requests(kind string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if kind != "" {
+		return r.requests[kind]
+	}
+	n := 0
+	for _, k := range r.requests {
+		n += k
+	}
+	return n
+}
+
+// Bytes is how many of blobs were sent.
+func (r *Registry) Bytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes
+}
+
+// meter counts what is sent.
+type meter struct {
+	http.ResponseWriter
+	registry *Registry
+	counts   bool
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	n, err := m.ResponseWriter.Write(p)
+	if m.counts {
+		m.registry.mu.Lock()
+		m.registry.bytes += int64(n)
+		m.registry.mu.Unlock()
+	}
+	return n, err
+}
