@@ -303,8 +303,11 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 
 // A blob larger than what a test may hold is made up on the way.
 func TestMemoryIsBoundedWhateverTheBlobsSize(t *testing.T) {
-	const size = 512 * mib
-	d := warmer.Descriptor{Digest: randomBlob(1).desc.Digest, Size: size}
+	size := 512 * mib
+	if raceDetector {
+		size = 64 * mib // it is slow
+	}
+	d := warmer.Descriptor{Digest: randomBlob(1).desc.Digest, Size: int64(size)}
 	n := newNetwork()
 	n.hosts[host] = func(req *http.Request) *http.Response {
 		from, to, _ := rangeOf(req, size)
@@ -325,7 +328,7 @@ func TestMemoryIsBoundedWhateverTheBlobsSize(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	got, err := io.Copy(io.Discard, struct{ io.Reader }{body})
 	runtime.ReadMemStats(&after)
-	if got != size || err != nil {
+	if got != int64(size) || err != nil {
 		t.Fatalf("read %d bytes, %v; want %d", got, err, size)
 	}
 	// Four buffers of 2 MiB, and a few KB for each request. Under the race detector pools forget on purpose.
@@ -478,8 +481,9 @@ func TestRangesGoStraightToWhereTheRegistrySentThem(t *testing.T) {
 		return store(b)(req)
 	}
 	mustRead(t, newClient(t, registry.Options{Transport: n, Chunk: 64 * kib}), ref, b, 0)
-	if got, want := n.requests("GET "+host), 2; got != want {
-		t.Errorf("the registry was asked %d times, want %d: at first, and when the address had expired", got, want)
+	// At first, and when the address had expired: then perhaps for each of the ranges that are fetched at once.
+	if got, most := n.requests("GET "+host), 1+4; got < 2 || got > most {
+		t.Errorf("the registry was asked %d times for 16 ranges, want 2 to %d", got, most)
 	}
 	if got := n.received("storage.test"); got != b.desc.Size {
 		t.Errorf("%d bytes came from the storage, want each of %d once", got, b.desc.Size)

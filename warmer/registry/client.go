@@ -45,7 +45,8 @@ type Options struct {
 	// Retried is told of each failure that may pass, with the host that was asked and a word from a small set: a status
 	// code, connection, cut, dns, stalled, tls. It may be nil.
 	Retried func(registry, reason string)
-	// Throttled is told how long a transfer waited for bandwidth. It may be nil.
+	// Throttled is told how long a transfer waited for bandwidth. It may be nil. Both are called by many goroutines, and must
+	// not wait.
 	Throttled func(time.Duration)
 }
 

@@ -250,6 +250,65 @@ func distribution(t *testing.T) string {
 	}
 }
 
+func TestHTTP2(t *testing.T) {
+	b := randomBlob(9 * mib)
+	var other atomic.Int32
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.ProtoMajor != 2 {
+			other.Add(1)
+		}
+		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(b.raw))
+	}))
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	c := newClient(t, registry.Options{HostsDir: certsD(t, host, fmt.Sprintf("server = %q\nskip_verify = true\n", h.URL))})
+	t.Cleanup(c.Close)
+	mustRead(t, c, ref, b, 0)
+	if got := other.Load(); got != 0 {
+		t.Errorf("%d requests did not use HTTP/2", got)
+	}
+}
+
+func TestHeadersAreBounded(t *testing.T) {
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Docker-Content-Digest", strings.Repeat("a", mib))
+	}))
+	t.Cleanup(h.Close)
+	c := newClient(t, registry.Options{PlainHTTP: true, Attempts: 1})
+	t.Cleanup(c.Close)
+	if _, err := c.Resolve(t.Context(), h.Listener.Addr().String()+"/stk:1"); !errors.Is(err, warmer.ErrUnavailable) {
+		t.Errorf("Resolve with a header of 1 MiB = %v, want ErrUnavailable", err)
+	}
+}
+
+// What a node does most: a layer over loopback, in one stream and in ranges.
+func BenchmarkBlob(b *testing.B) {
+	layer := randomBlob(64 * mib)
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(layer.raw))
+	}))
+	b.Cleanup(h.Close)
+	for _, parallel := range []int{1, 4} {
+		b.Run(fmt.Sprintf("parallel=%d", parallel), func(b *testing.B) {
+			c := newClient(b, registry.Options{PlainHTTP: true, Parallel: parallel})
+			b.Cleanup(c.Close)
+			b.ReportAllocs()
+			b.SetBytes(layer.desc.Size)
+			for b.Loop() {
+				body, err := c.Blob(b.Context(), h.Listener.Addr().String()+"/games/stk:1", layer.desc, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, body); err != nil {
+					b.Fatal(err)
+				}
+				body.Close()
+			}
+		})
+	}
+}
+
 // A limit that only the reading side keeps lets the other side send as fast as it can, a chunk at a time.
 func TestSendersKeepToTheBandwidth(t *testing.T) {
 	b := randomBlob(16 * mib)
