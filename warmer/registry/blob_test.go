@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"sync"
@@ -127,6 +128,32 @@ func TestAStalledTransferIsCutAndResumed(t *testing.T) {
 			t.Errorf("%d bytes were fetched, want each of %d once", got, b.desc.Size)
 		}
 	})
+}
+
+func TestAByteNowAndThenIsAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.hosts[host] = func(*http.Request) *http.Response {
+			return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(dripping{})}
+		}
+		var reasons []string
+		c := newClient(t, registry.Options{Transport: n, Attempts: 1, Stall: 30 * time.Second, Retried: func(_, reason string) { reasons = append(reasons, reason) }})
+		begin := time.Now()
+		if _, _, err := c.Manifest(t.Context(), ref, randomBlob(1).desc); !errors.Is(err, warmer.ErrUnavailable) {
+			t.Errorf("Manifest = %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(begin); took > 40*time.Second || fmt.Sprint(reasons) != "[stalled]" {
+			t.Errorf("it took %s and %q to give up, want 30 s until it is stalled", took, reasons)
+		}
+	})
+}
+
+type dripping struct{}
+
+func (dripping) Read(p []byte) (int, error) {
+	time.Sleep(10 * time.Second)
+	p[0] = 'x'
+	return 1, nil
 }
 
 // withoutRanges makes a registry ignore Range.
@@ -432,6 +459,67 @@ func TestWhatArrivedBeforeAFailureIsDelivered(t *testing.T) {
 			t.Errorf("%d bytes were delivered, want at least the first chunk's", len(got))
 		}
 	})
+}
+
+// Whatever goes wrong, a blob is whole or there is an error: never other bytes, and never no end.
+func TestAnyTroubleLeavesABlobWholeOrAnError(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			b := randomBlob(1 + r.IntN(mib))
+			n := newNetwork()
+			var mu sync.Mutex // for r
+			trouble := func(likely int) handler {
+				return func(req *http.Request) *http.Response {
+					mu.Lock()
+					defer mu.Unlock()
+					if r.IntN(100) >= likely {
+						return store(b)(req)
+					}
+					switch r.IntN(9) {
+					case 0:
+						return cut(store(b)(req), r.IntN(len(b.raw)))
+					case 1:
+						return reply(http.StatusServiceUnavailable, "", "Retry-After", fmt.Sprint(r.IntN(10)))
+					case 2:
+						return withoutRanges(store(b))(req)
+					case 3:
+						return cut(withoutRanges(store(b))(req), r.IntN(len(b.raw)))
+					case 4:
+						return nil
+					case 5:
+						resp := store(b)(req)
+						resp.Body = io.NopCloser(io.MultiReader(io.LimitReader(resp.Body, int64(r.IntN(len(b.raw)))), silent{req.Context()}))
+						return resp
+					case 6:
+						return reply(http.StatusFound, "", "Location", "https://storage.test/"+string(b.desc.Digest))
+					case 7:
+						return reply(http.StatusOK, "<html>log in</html>")
+					default:
+						return reply(http.StatusNotFound, "")
+					}
+				}
+			}
+			n.hosts["one.test"], n.hosts["two.test:5000"], n.hosts[host] = trouble(60), trouble(40), trouble(20)
+			n.hosts["storage.test"] = trouble(20)
+			c := newClient(t, registry.Options{Transport: n, Chunk: 1 + r.IntN(256*kib), Parallel: 1 + r.IntN(5), HostsDir: certsD(t, host, twoMirrors)})
+			if r.IntN(2) == 0 {
+				c.SetBandwidth(int64(50*kib + r.IntN(mib)))
+			}
+			offset := r.IntN(len(b.raw))
+			begin := time.Now()
+			got, err := readAll(t.Context(), c, ref, b.desc, int64(offset))
+			if err != nil && !errors.Is(err, registry.ErrContent) {
+				registryError(t, err)
+			}
+			if !bytes.HasPrefix(b.raw[offset:], got) || err == nil && len(got) != len(b.raw)-offset {
+				t.Errorf("seed %d: Blob(%d) = %d bytes of %d, %v", seed, offset, len(got), len(b.raw), err)
+			}
+			if took := time.Since(begin); took > 2*time.Hour {
+				t.Errorf("seed %d: it took %s", seed, took)
+			}
+		})
+	}
 }
 
 // Many blobs at once, with trouble, under the race detector.

@@ -36,7 +36,8 @@ type Options struct {
 	Parallel, Chunk int
 	// Attempts is how often a host may fail, without getting on in between, before a call gives it up; 0 means the default.
 	Attempts int
-	// Stall is how long no byte may come before a request is cut; 0 means the default.
+	// Stall is how long a request may go without an answer, and an answer without 16 KiB coming, before it is cut; 0 means
+	// the default.
 	Stall time.Duration
 	// Transport is what requests finally go through; nil means one of the client's own. What HostsDir says about TLS and
 	// dialling takes effect only on an [*http.Transport].

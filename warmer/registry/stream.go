@@ -33,6 +33,9 @@ type stream struct {
 }
 
 func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for s.pos < s.end {
 		if s.body == nil {
 			if err := s.open(); err != nil {
