@@ -144,6 +144,12 @@ func (l *loop) sleep() time.Duration {
 
 // set takes in what is wanted from now on.
 func (l *loop) set(wants []warmer.Want) {
+	wants = slices.Clone(wants)
+	for i := range wants {
+		if wants[i].Platform == l.agent.o.Platform { // the same as none
+			wants[i].Platform = ""
+		}
+	}
 	l.wants, l.told = warmer.Normalize(wants), true
 	next := map[string]*wanted{}
 	for _, w := range l.wants {

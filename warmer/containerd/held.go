@@ -32,6 +32,7 @@ func (r *Runtime) inventory(ctx context.Context) (inventory, error) {
 	if out.images, err = r.client.ImageService().List(ctx); err != nil {
 		return out, fmt.Errorf("list images: %w", problem(err))
 	}
+	restore(out.images)
 	containers, err := r.client.ContainerService().List(ctx)
 	if err != nil {
 		return out, fmt.Errorf("list containers: %w", problem(err))
@@ -50,6 +51,34 @@ func (r *Runtime) inventory(ctx context.Context) (inventory, error) {
 		return out, fmt.Errorf("list leases: %w", problem(err))
 	}
 	return out, nil
+}
+
+// restore puts labels back, in memory, that a pull by CRI took off records: that by ID still has them.
+func restore(all []images.Image) {
+	byName := map[string]*images.Image{}
+	for i := range all {
+		byName[all[i].Name] = &all[i]
+	}
+	for i := range all {
+		id := &all[i]
+		for label, key := range id.Labels {
+			if !strings.HasPrefix(label, labelBy) {
+				continue
+			}
+			name, platform, _ := strings.Cut(key, " ")
+			if lost := byName[name]; lost != nil && lost.Target.Digest == id.Target.Digest && lost.Labels[labelKey] == "" {
+				lost.Labels = map[string]string{labelOwner: id.Labels[labelOwner], labelKey: key, labelPlatform: platform, labelPinned: id.Labels[labelPinned]}
+			}
+		}
+	}
+	for i := range all { // and a record by digest that nobody named
+		for j := range all {
+			if all[i].Labels[labelOwner] == "" && strings.Contains(all[i].Name, "@") && all[j].Labels[labelOwner] != "" && all[j].Labels[labelFound] == "" &&
+				all[i].Target.Digest == all[j].Target.Digest && strings.HasPrefix(all[j].Name, "sha256:") {
+				all[i].Labels = map[string]string{labelOwner: all[j].Labels[labelOwner]}
+			}
+		}
+	}
 }
 
 // Held lists what this owner keeps.
@@ -158,12 +187,20 @@ func (r *Runtime) Evict(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	var faults []error
 	for _, record := range inv.group(key, r.owner) {
 		if err := r.forget(ctx, record); err != nil {
 			return fmt.Errorf("evict %s: %w", record.Name, problem(err))
 		}
 	}
-	var faults []error
+	for _, record := range inv.images { // by ID, where others need it
+		if record.Labels[byLabel(key)] != "" {
+			record.Labels = nil
+			if _, err := r.client.ImageService().Update(ctx, record, "labels."+byLabel(key)); err != nil && !errdefs.IsNotFound(err) {
+				faults = append(faults, problem(err))
+			}
+		}
+	}
 	for _, kind := range []string{work, kept} {
 		faults = append(faults, r.end(ctx, r.leaseID(kind, key)))
 	}

@@ -19,6 +19,9 @@ const (
 	labelOwner = "dev.pitcrew.warmer.owner"
 	// labelKey is on leases and on the record that an image was wanted by.
 	labelKey = "dev.pitcrew.warmer.key"
+	// labelBy begins labels on the record by ID, one for each key that was kept with it: pulls by CRI replace the labels of
+	// the others.
+	labelBy = "dev.pitcrew.warmer.by."
 	// labelRef and labelPlatform say what the key was made of.
 	labelRef      = "dev.pitcrew.warmer.ref"
 	labelPlatform = "dev.pitcrew.warmer.platform"
@@ -45,8 +48,14 @@ const (
 
 // leaseID is the same in every process of an owner, so that one goes on where another was killed.
 func (r *Runtime) leaseID(kind, key string) string {
+	return fmt.Sprintf("pitcrew-warmer-%s-%s-%s", r.owner, kind, short(key))
+}
+
+func byLabel(key string) string { return labelBy + short(key) }
+
+func short(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	return fmt.Sprintf("pitcrew-warmer-%s-%s-%s", r.owner, kind, hex.EncodeToString(sum[:8]))
+	return hex.EncodeToString(sum[:8])
 }
 
 // hold makes the lease, if there is none, and returns a context under which whatever is made is held by it.

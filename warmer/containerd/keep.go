@@ -29,7 +29,9 @@ func (r *Runtime) Keep(ctx context.Context, h warmer.Hold, i warmer.Image) error
 	if err := r.labelTop(ctx, i); err != nil {
 		return err
 	}
-	for n, name := range ref.Records(i.Target.Digest, i.Config.Digest) {
+	names := ref.Records(i.Target.Digest, i.Config.Digest)
+	before := r.madeBefore(ctx, names)
+	for n, name := range names {
 		labels := map[string]string{labelManaged: managed, labelOwner: r.owner}
 		if h.Want.Pin {
 			labels[labelPinned] = pinned
@@ -37,7 +39,10 @@ func (r *Runtime) Keep(ctx context.Context, h warmer.Hold, i warmer.Image) error
 		if n == 0 {
 			labels[labelKey], labels[labelPlatform] = h.Key, h.Want.Platform
 		}
-		if err := r.record(ctx, images.Image{Name: name, Target: descriptor(i.Target), Labels: labels}); err != nil {
+		if name == string(i.Config.Digest) {
+			labels[byLabel(h.Key)] = h.Key
+		}
+		if err := r.record(ctx, images.Image{Name: name, Target: descriptor(i.Target), Labels: labels}, before); err != nil {
 			return fmt.Errorf("image %s: %w", name, problem(err))
 		}
 	}
@@ -61,8 +66,19 @@ func (r *Runtime) topLabel() string { return "containerd.io/gc.ref.snapshot." + 
 
 func top(layers []warmer.Layer) warmer.Digest { return layers[len(layers)-1].ChainID }
 
-// record creates an image record, or updates the one that is there.
-func (r *Runtime) record(ctx context.Context, want images.Image) error {
+// madeBefore says that one of an image's records was made here: then the others were, too. A pull by CRI takes our labels off
+// the record by tag.
+func (r *Runtime) madeBefore(ctx context.Context, names []string) bool {
+	for _, name := range names {
+		if had, err := r.client.ImageService().Get(ctx, name); err == nil && had.Labels[labelOwner] != "" && had.Labels[labelFound] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// record creates an image record, or updates the one that is there. before says that it was made here.
+func (r *Runtime) record(ctx context.Context, want images.Image, before bool) error {
 	service := r.client.ImageService()
 	_, err := service.Create(ctx, want)
 	if !errdefs.IsAlreadyExists(err) {
@@ -73,7 +89,7 @@ func (r *Runtime) record(ctx context.Context, want images.Image) error {
 		return err
 	}
 	labels := maps.Clone(want.Labels)
-	if had.Labels[labelOwner] == "" {
+	if had.Labels[labelOwner] == "" && !before {
 		labels[labelFound] = "true"
 	}
 	paths := []string{"target"}

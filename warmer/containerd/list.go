@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/content"
+
 	"github.com/pitcrew-dev/pitcrew/warmer"
 )
 
@@ -16,14 +18,17 @@ type Listed struct {
 
 // List lists what is kept, whoever's it is.
 func (r *Runtime) List(ctx context.Context) ([]Listed, error) {
-	records, err := r.client.ImageService().List(ctx, fmt.Sprintf("labels.%q", labelKey))
+	inv, err := r.inventory(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list images: %w", problem(err))
+		return nil, err
 	}
 	var out []Listed
-	for i := range records {
-		l := records[i].Labels
-		want := warmer.Want{Ref: records[i].Name, Platform: l[labelPlatform], Layers: warmer.All, Pin: l[labelPinned] == pinned}
+	for i := range inv.images {
+		l := inv.images[i].Labels
+		if l[labelKey] == "" {
+			continue
+		}
+		want := warmer.Want{Ref: inv.images[i].Name, Platform: l[labelPlatform], Layers: warmer.All, Pin: l[labelPinned] == pinned}
 		out = append(out, Listed{Want: want, Owner: l[labelOwner]})
 	}
 	held, err := r.client.LeasesService().List(ctx, fmt.Sprintf("labels.%q", labelRef))
@@ -37,4 +42,17 @@ func (r *Runtime) List(ctx context.Context) ([]Listed, error) {
 		}
 	}
 	return out, nil
+}
+
+// Stored is how many bytes the content store has, of all images.
+func (r *Runtime) Stored(ctx context.Context) (int64, error) {
+	var n int64
+	err := r.client.ContentStore().Walk(ctx, func(i content.Info) error {
+		n += i.Size
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("list content: %w", problem(err))
+	}
+	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
@@ -91,7 +92,8 @@ func (r *Runtime) isKept(ctx context.Context, w warmer.Want, i warmer.Image) (bo
 	if err != nil {
 		return false, err
 	}
-	for _, name := range ref.Records(i.Target.Digest, i.Config.Digest) {
+	names := ref.Records(i.Target.Digest, i.Config.Digest)
+	for n, name := range names {
 		record, err := r.client.ImageService().Get(ctx, name)
 		if errdefs.IsNotFound(err) {
 			return false, nil
@@ -99,8 +101,14 @@ func (r *Runtime) isKept(ctx context.Context, w warmer.Want, i warmer.Image) (bo
 		if err != nil {
 			return false, fmt.Errorf("image %s: %w", name, problem(err))
 		}
-		l := record.Labels
-		if warmer.Digest(record.Target.Digest) != i.Target.Digest || l[labelManaged] != managed || l[labelOwner] == "" || l[labelSince] != "" || w.Pin && l[labelPinned] != pinned {
+		ours := record.Labels[labelOwner] != ""
+		if n == 0 {
+			ours = ours && record.Labels[labelKey] != ""
+		}
+		if n == len(names)-1 {
+			ours = ours && record.Labels[byLabel(w.Key())] == w.Key()
+		}
+		if !ours || !asWanted(record, w, i) {
 			return false, nil
 		}
 	}
@@ -112,6 +120,12 @@ func (r *Runtime) isKept(ctx context.Context, w warmer.Want, i warmer.Image) (bo
 		return false, fmt.Errorf("look at %s: %w", i.Config.Digest, problem(err))
 	}
 	return info.Labels[r.topLabel()] == string(top(i.Layers)), nil
+}
+
+// asWanted says that kubelet finds an image by a record, and leaves it if it is pinned.
+func asWanted(record images.Image, w warmer.Want, i warmer.Image) bool {
+	l := record.Labels
+	return warmer.Digest(record.Target.Digest) == i.Target.Digest && l[labelManaged] == managed && l[labelSince] == "" && (!w.Pin || l[labelPinned] == pinned)
 }
 
 func (r *Runtime) leaseThere(ctx context.Context, id string) (bool, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
@@ -20,6 +21,8 @@ type Registry struct {
 	// requests are counted by method and kind: "GET blobs", "HEAD manifests".
 	requests map[string]int
 	bytes    int64
+	pace     int
+	next     time.Time
 	fault    func(http.ResponseWriter, *http.Request) bool
 }
 
@@ -104,11 +107,48 @@ type meter struct {
 }
 
 func (m *meter) Write(p []byte) (int, error) {
-	n, err := m.ResponseWriter.Write(p)
-	if m.counts {
+	if !m.counts {
+		return m.ResponseWriter.Write(p)
+	}
+	written := 0
+	for len(p) > 0 {
+		part := p[:min(len(p), 32<<10)]
+		m.registry.await(len(part))
+		n, err := m.ResponseWriter.Write(part)
+		written += n
 		m.registry.mu.Lock()
 		m.registry.bytes += int64(n)
 		m.registry.mu.Unlock()
+		if err != nil {
+			return written, err
+		}
+		p = p[len(part):]
 	}
-	return n, err
+	return written, nil
+}
+
+// await waits until n more bytes may be sent.
+func (r *Registry) await(n int) {
+	r.mu.Lock()
+	if r.pace <= 0 {
+		r.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	if r.next.Before(now) {
+		r.next = now
+	}
+	wait := r.next.Sub(now)
+	r.next = r.next.Add(time.Duration(n) * time.Second / time.Duration(r.pace))
+	r.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// Pace bounds how fast blobs are sent, altogether; 0 ends that.
+func (r *Registry) Pace(bytesPerSecond int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pace = bytesPerSecond
 }

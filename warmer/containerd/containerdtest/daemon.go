@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,14 +216,28 @@ func (d *Daemon) Ctr(args ...string) string {
 	return out
 }
 
+// Inside runs containerd's client in the daemon's mount namespace, where it can start containers.
+func (d *Daemon) Inside(args ...string) string {
+	d.t.Helper()
+	out, err := d.command("nsenter", append([]string{"--target", strconv.Itoa(d.cmd.Process.Pid), "--mount", "--pid", d.ctr()}, args...)...)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return out
+}
+
 // TryCtr runs containerd's client, which may fail.
-func (d *Daemon) TryCtr(args ...string) (string, error) {
-	args = append([]string{"--address", d.Socket, "--namespace", "k8s.io"}, args...)
-	cmd := exec.CommandContext(d.t.Context(), filepath.Join(filepath.Dir(d.binary), "ctr"), args...)
+func (d *Daemon) TryCtr(args ...string) (string, error) { return d.command(d.ctr(), args...) }
+
+func (d *Daemon) ctr() string { return filepath.Join(filepath.Dir(d.binary), "ctr") }
+
+func (d *Daemon) command(name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(d.t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), "CONTAINERD_ADDRESS="+d.Socket, "CONTAINERD_NAMESPACE=k8s.io")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("ctr %s: %w\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)
+		return stdout.String(), fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
 	}
 	return stdout.String(), nil
 }
