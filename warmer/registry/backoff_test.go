@@ -195,12 +195,12 @@ func TestALongRetryAfterIsTheCallersToSitOut(t *testing.T) {
 }
 
 func TestKindsOfFailure(t *testing.T) {
-	plain := func(status int) func(*http.Request) *http.Response {
+	plain := func(status int) handler {
 		return func(*http.Request) *http.Response { return reply(status, "<html>no") }
 	}
 	for _, test := range []struct {
 		name     string
-		answer   func(*http.Request) *http.Response
+		answer   handler
 		want     error
 		status   int
 		requests int
@@ -270,6 +270,38 @@ func TestFailuresOfTheNetworkAreTold(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Waiting while others try in vain is trying.
+func TestCallsGiveUpTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.hosts[host] = func(*http.Request) *http.Response {
+			time.Sleep(time.Second) // so that all have begun
+			return reply(http.StatusBadGateway, "")
+		}
+		c := newClient(t, registry.Options{Transport: n, Attempts: 4})
+		var wg sync.WaitGroup
+		var ends [10]time.Time
+		for i := range ends {
+			wg.Go(func() {
+				_, err := c.Resolve(t.Context(), ref)
+				if e := registryError(t, err); e.Status != http.StatusBadGateway {
+					t.Errorf("Resolve = %v, want status 502", err)
+				}
+				ends[i] = time.Now()
+			})
+		}
+		wg.Wait()
+		for _, end := range ends {
+			if end != ends[0] {
+				t.Errorf("one call ended %s after another", end.Sub(ends[0]))
+			}
+		}
+		if got, want := n.requests(""), 10+3; got != want {
+			t.Errorf("%d requests, want %d: one for each call, then 3 probes", got, want)
+		}
+	})
+}
 
 // A probe whose caller goes away must not leave the gate shut.
 func TestAnAbandonedProbeLetsOthersProbe(t *testing.T) {

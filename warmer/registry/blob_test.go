@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"sync"
@@ -129,8 +130,34 @@ func TestAStalledTransferIsCutAndResumed(t *testing.T) {
 	})
 }
 
+func TestAByteNowAndThenIsAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.hosts[host] = func(*http.Request) *http.Response {
+			return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(dripping{})}
+		}
+		var reasons []string
+		c := newClient(t, registry.Options{Transport: n, Attempts: 1, Stall: 30 * time.Second, Retried: func(_, reason string) { reasons = append(reasons, reason) }})
+		begin := time.Now()
+		if _, _, err := c.Manifest(t.Context(), ref, randomBlob(1).desc); !errors.Is(err, warmer.ErrUnavailable) {
+			t.Errorf("Manifest = %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(begin); took > 40*time.Second || fmt.Sprint(reasons) != "[stalled]" {
+			t.Errorf("it took %s and %q to give up, want 30 s until it is stalled", took, reasons)
+		}
+	})
+}
+
+type dripping struct{}
+
+func (dripping) Read(p []byte) (int, error) {
+	time.Sleep(10 * time.Second)
+	p[0] = 'x'
+	return 1, nil
+}
+
 // withoutRanges makes a registry ignore Range.
-func withoutRanges(next func(*http.Request) *http.Response) func(*http.Request) *http.Response {
+func withoutRanges(next handler) handler {
 	return func(req *http.Request) *http.Response {
 		req = req.Clone(req.Context())
 		req.Header.Del("Range")
@@ -199,7 +226,7 @@ func TestABlobOfAnotherSizeIsAnError(t *testing.T) {
 	endless := func(*http.Request) *http.Response {
 		return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(zeros{})}
 	}
-	for name, answer := range map[string]func(*http.Request) *http.Response{
+	for name, answer := range map[string]handler{
 		"ranges": store(b), "no ranges": withoutRanges(store(b)), "unknown length": unknownLength,
 	} {
 		for _, d := range []warmer.Descriptor{longer, shorter} {
@@ -303,8 +330,11 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 
 // A blob larger than what a test may hold is made up on the way.
 func TestMemoryIsBoundedWhateverTheBlobsSize(t *testing.T) {
-	const size = 512 * mib
-	d := warmer.Descriptor{Digest: randomBlob(1).desc.Digest, Size: size}
+	size := 512 * mib
+	if raceDetector {
+		size = 64 * mib // it is slow
+	}
+	d := warmer.Descriptor{Digest: randomBlob(1).desc.Digest, Size: int64(size)}
 	n := newNetwork()
 	n.hosts[host] = func(req *http.Request) *http.Response {
 		from, to, _ := rangeOf(req, size)
@@ -325,7 +355,7 @@ func TestMemoryIsBoundedWhateverTheBlobsSize(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	got, err := io.Copy(io.Discard, struct{ io.Reader }{body})
 	runtime.ReadMemStats(&after)
-	if got != size || err != nil {
+	if got != int64(size) || err != nil {
 		t.Fatalf("read %d bytes, %v; want %d", got, err, size)
 	}
 	// Four buffers of 2 MiB, and a few KB for each request. Under the race detector pools forget on purpose.
@@ -365,7 +395,7 @@ func TestAReaderThatStandsStillIsNotOutrun(t *testing.T) {
 
 func TestCancellingEndsEverything(t *testing.T) {
 	b := randomBlob(4 * mib)
-	for name, answer := range map[string]func(*http.Request) *http.Response{
+	for name, answer := range map[string]handler{
 		"while bytes come": store(b),
 		"while none come": func(req *http.Request) *http.Response {
 			r := store(b)(req)
@@ -431,6 +461,67 @@ func TestWhatArrivedBeforeAFailureIsDelivered(t *testing.T) {
 	})
 }
 
+// Whatever goes wrong, a blob is whole or there is an error: never other bytes, and never no end.
+func TestAnyTroubleLeavesABlobWholeOrAnError(t *testing.T) {
+	for seed := range uint64(300) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			b := randomBlob(1 + r.IntN(mib))
+			n := newNetwork()
+			var mu sync.Mutex // for r
+			trouble := func(likely int) handler {
+				return func(req *http.Request) *http.Response {
+					mu.Lock()
+					defer mu.Unlock()
+					if r.IntN(100) >= likely {
+						return store(b)(req)
+					}
+					switch r.IntN(9) {
+					case 0:
+						return cut(store(b)(req), r.IntN(len(b.raw)))
+					case 1:
+						return reply(http.StatusServiceUnavailable, "", "Retry-After", fmt.Sprint(r.IntN(10)))
+					case 2:
+						return withoutRanges(store(b))(req)
+					case 3:
+						return cut(withoutRanges(store(b))(req), r.IntN(len(b.raw)))
+					case 4:
+						return nil
+					case 5:
+						resp := store(b)(req)
+						resp.Body = io.NopCloser(io.MultiReader(io.LimitReader(resp.Body, int64(r.IntN(len(b.raw)))), silent{req.Context()}))
+						return resp
+					case 6:
+						return reply(http.StatusFound, "", "Location", "https://storage.test/"+string(b.desc.Digest))
+					case 7:
+						return reply(http.StatusOK, "<html>log in</html>")
+					default:
+						return reply(http.StatusNotFound, "")
+					}
+				}
+			}
+			n.hosts["one.test"], n.hosts["two.test:5000"], n.hosts[host] = trouble(60), trouble(40), trouble(20)
+			n.hosts["storage.test"] = trouble(20)
+			c := newClient(t, registry.Options{Transport: n, Chunk: 1 + r.IntN(256*kib), Parallel: 1 + r.IntN(5), HostsDir: certsD(t, host, twoMirrors)})
+			if r.IntN(2) == 0 {
+				c.SetBandwidth(int64(50*kib + r.IntN(mib)))
+			}
+			offset := r.IntN(len(b.raw))
+			begin := time.Now()
+			got, err := readAll(t.Context(), c, ref, b.desc, int64(offset))
+			if err != nil && !errors.Is(err, registry.ErrContent) {
+				registryError(t, err)
+			}
+			if !bytes.HasPrefix(b.raw[offset:], got) || err == nil && len(got) != len(b.raw)-offset {
+				t.Errorf("seed %d: Blob(%d) = %d bytes of %d, %v", seed, offset, len(got), len(b.raw), err)
+			}
+			if took := time.Since(begin); took > 2*time.Hour {
+				t.Errorf("seed %d: it took %s", seed, took)
+			}
+		})
+	}
+}
+
 // Many blobs at once, with trouble, under the race detector.
 func TestManyTransfersShareAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -478,8 +569,9 @@ func TestRangesGoStraightToWhereTheRegistrySentThem(t *testing.T) {
 		return store(b)(req)
 	}
 	mustRead(t, newClient(t, registry.Options{Transport: n, Chunk: 64 * kib}), ref, b, 0)
-	if got, want := n.requests("GET "+host), 2; got != want {
-		t.Errorf("the registry was asked %d times, want %d: at first, and when the address had expired", got, want)
+	// At first, and when the address had expired: then perhaps for each of the ranges that are fetched at once.
+	if got, most := n.requests("GET "+host), 1+4; got < 2 || got > most {
+		t.Errorf("the registry was asked %d times for 16 ranges, want 2 to %d", got, most)
 	}
 	if got := n.received("storage.test"); got != b.desc.Size {
 		t.Errorf("%d bytes came from the storage, want each of %d once", got, b.desc.Size)

@@ -36,7 +36,8 @@ type Options struct {
 	Parallel, Chunk int
 	// Attempts is how often a host may fail, without getting on in between, before a call gives it up; 0 means the default.
 	Attempts int
-	// Stall is how long no byte may come before a request is cut; 0 means the default.
+	// Stall is how long a request may go without an answer, and an answer without 16 KiB coming, before it is cut; 0 means
+	// the default.
 	Stall time.Duration
 	// Transport is what requests finally go through; nil means one of the client's own. What HostsDir says about TLS and
 	// dialling takes effect only on an [*http.Transport].
@@ -45,7 +46,8 @@ type Options struct {
 	// Retried is told of each failure that may pass, with the host that was asked and a word from a small set: a status
 	// code, connection, cut, dns, stalled, tls. It may be nil.
 	Retried func(registry, reason string)
-	// Throttled is told how long a transfer waited for bandwidth. It may be nil.
+	// Throttled is told how long a transfer waited for bandwidth. It may be nil. Both are called by many goroutines, and must
+	// not wait.
 	Throttled func(time.Duration)
 }
 
@@ -53,6 +55,7 @@ type Options struct {
 type Client struct {
 	o         Options
 	bandwidth *bucket
+	pacing    pacing
 	bell      bell
 	buffers   sync.Pool // of *[]byte with Chunk bytes
 
@@ -76,9 +79,6 @@ func New(o Options) (*Client, error) {
 	o.Chunk = orDefault(o.Chunk, DefaultChunk)
 	o.Attempts = orDefault(o.Attempts, DefaultAttempts)
 	o.Stall = orDefault(o.Stall, DefaultStall)
-	if o.Transport == nil {
-		o.Transport = newTransport()
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -92,6 +92,9 @@ func New(o Options) (*Client, error) {
 		o.Throttled = func(time.Duration) {}
 	}
 	c := &Client{o: o, bandwidth: newBucket(), gates: map[string]*gate{}, registries: map[string]*configured{}}
+	if o.Transport == nil {
+		c.o.Transport = newTransport(&c.pacing)
+	}
 	c.buffers.New = func() any { return new(make([]byte, o.Chunk)) }
 	return c, nil
 }
@@ -105,8 +108,12 @@ func orDefault[T comparable](v, def T) T {
 }
 
 // SetBandwidth limits what all transfers together receive, from now on, also of transfers under way; 0 means no limit.
-// Answers' headers and tokens are not counted.
-func (c *Client) SetBandwidth(bytesPerSecond int64) { c.bandwidth.set(bytesPerSecond) }
+// Answers' headers and tokens are not counted. The client's own transport also makes senders keep to it, so that they do
+// not send in bursts what is then read slowly.
+func (c *Client) SetBandwidth(bytesPerSecond int64) {
+	c.pacing.set(bytesPerSecond)
+	c.bandwidth.set(bytesPerSecond)
+}
 
 // Close gives idle connections back. The client remains usable.
 func (c *Client) Close() {

@@ -6,7 +6,7 @@
 //
 // What callers may rely on:
 //   - Big blobs are fetched in parallel ranges. A blob that is being read holds at most Parallel buffers of Chunk bytes,
-//     8 MiB by default, however large it is. A range that is cut or stalls continues where it stopped.
+//     8 MiB by default, however large it is; HTTP/2 keeps up to 3 MiB more for a connection. A range that is cut or stalls continues where it stopped.
 //   - All transfers of a host share one back-off: when it answers 429 or 5xx, cannot be reached or cuts a transfer, all of
 //     them wait for as long as it asked, or for a random time below a bound that doubles; then one request probes it, and
 //     the others go on when that is answered. Other hosts are not concerned.

@@ -25,7 +25,7 @@ type endpoint struct {
 
 // endpoint makes one. The client's lock is held.
 func (c *Client) endpoint(h hosts.Host, registry string) (*endpoint, error) {
-	rt, err := transportFor(c.o.Transport, h)
+	rt, err := transportFor(c.o.Transport, &c.pacing, h)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +121,6 @@ func (e *endpoint) token(req *http.Request) (*http.Response, error) {
 
 // discard lets the connection be used again if little is left of the answer.
 func discard(resp *http.Response) {
+	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // the answer is of no interest
-	resp.Body.Close()
 }

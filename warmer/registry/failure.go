@@ -22,7 +22,7 @@ import (
 var ErrContent = errors.New("the registry sends other content than was asked for")
 
 var (
-	errStalled   = errors.New("no byte came for too long")
+	errStalled   = errors.New("too little came for too long")
 	errRedirects = errors.New("the redirects lead nowhere")
 )
 

@@ -24,16 +24,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// handler answers requests to a host; nil never does.
+type handler func(*http.Request) *http.Response
+
 // network is hosts that answer in this process, by name. It counts requests and the bytes of bodies that were read.
 type network struct {
 	mu    sync.Mutex
-	hosts map[string]func(*http.Request) *http.Response
+	hosts map[string]handler
 	log   []string // METHOD HOST/PATH
 	bytes map[string]int64
 }
 
 func newNetwork() *network {
-	return &network{hosts: map[string]func(*http.Request) *http.Response{}, bytes: map[string]int64{}}
+	return &network{hosts: map[string]handler{}, bytes: map[string]int64{}}
 }
 
 var errRefused = errors.New("connect: connection refused")
@@ -170,7 +173,7 @@ func rangeOf(req *http.Request, size int) (from, to int, ok bool) {
 }
 
 // store answers like a registry without tags.
-func store(all ...content) func(*http.Request) *http.Response {
+func store(all ...content) handler {
 	return func(req *http.Request) *http.Response {
 		for _, c := range all {
 			if strings.HasSuffix(req.URL.Path, "/"+string(c.desc.Digest)) {

@@ -75,10 +75,13 @@ func redirect(resp *http.Response) (*url.URL, error) {
 	return nil, err
 }
 
-// send makes one request, which is cut when no byte comes for too long.
+// leastProgress is how much must come while one waits for Stall: who sends a byte now and then is stalled, too.
+const leastProgress = 16 << 10
+
+// send makes one request, which is cut when too little comes for too long.
 func (e *endpoint) send(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	w := &watched{ctx: ctx, cancel: cancel, stall: e.c.o.Stall}
+	w := &watched{ctx: ctx, cancel: cancel, stall: e.c.o.Stall, left: e.c.o.Stall}
 	w.timer = time.AfterFunc(w.stall, func() { cancel(errStalled) })
 	resp, err := e.rt.RoundTrip(req.WithContext(ctx))
 	w.timer.Stop()
@@ -93,19 +96,26 @@ func (e *endpoint) send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// watched is an answer's body. The time between reads does not count: then it is we who wait.
+// watched is an answer's body. The time between reads does not count: then it is the other side that waits.
 type watched struct {
 	ctx    context.Context //nolint:containedctx // the request's, which ends with the body
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
+	left   time.Duration // of stall, until leastProgress
+	got    int           // towards leastProgress
 	body   io.ReadCloser
 }
 
 func (w *watched) Read(p []byte) (int, error) {
-	w.timer.Reset(w.stall)
+	begin := time.Now()
+	w.timer.Reset(w.left)
 	n, err := w.body.Read(p)
 	w.timer.Stop()
+	w.left -= time.Since(begin)
+	if w.got += n; w.got >= leastProgress {
+		w.got, w.left = 0, w.stall
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // a reader returns it as it is
 		err = w.cause(err)
 	}

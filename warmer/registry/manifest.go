@@ -51,7 +51,7 @@ func (e *endpoint) resolve(ctx context.Context, r Reference) (warmer.Descriptor,
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusMethodNotAllowed {
 		return warmer.Descriptor{}, answerError(resp)
 	}
-	resp.Body.Close()
+	discard(resp) // of a HEAD there is nothing to read
 	d := warmer.Descriptor{
 		MediaType: mediaType(resp.Header.Get("Content-Type")),
 		Digest:    warmer.Digest(resp.Header.Get("Docker-Content-Digest")),

@@ -67,7 +67,7 @@ func TestAManifestIsVerified(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		desc   warmer.Descriptor
-		answer func(*http.Request) *http.Response
+		answer handler
 		want   error
 		typ    string
 	}{

@@ -48,7 +48,7 @@ func TestMirrorsAreAskedInOrder(t *testing.T) {
 	blobPath := "/v2/games/stk/blobs/" + string(b.desc.Digest)
 	for _, test := range []struct {
 		name          string
-		one, two, own func(*http.Request) *http.Response
+		one, two, own handler
 		want          []string
 		err           error
 	}{
@@ -57,7 +57,8 @@ func TestMirrorsAreAskedInOrder(t *testing.T) {
 		{"the first is down", nil, store(b), store(b), []string{"GET one.test" + blobPath, "GET two.test:5000/prefix" + blobPath}, nil},
 		{
 			"only the registry itself", func(*http.Request) *http.Response { return reply(403, "") }, func(*http.Request) *http.Response { return reply(500, "") }, store(b),
-			[]string{"GET one.test" + blobPath, "GET two.test:5000/prefix" + blobPath, "GET " + host + blobPath}, nil,
+			[]string{"GET one.test" + blobPath, "GET two.test:5000/prefix" + blobPath, "GET " + host + blobPath},
+			nil,
 		},
 		{"a mirror lies about the size", func(req *http.Request) *http.Response { return serve(req, b.raw[:99]) }, store(b), store(b), []string{"GET one.test" + blobPath, "GET two.test:5000/prefix" + blobPath}, nil},
 		{"nobody", store(), store(), store(), []string{"GET one.test" + blobPath, "GET two.test:5000/prefix" + blobPath, "GET " + host + blobPath}, warmer.ErrNotFound},
@@ -66,7 +67,7 @@ func TestMirrorsAreAskedInOrder(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork()
-				check := func(next func(*http.Request) *http.Response, ns, header string) func(*http.Request) *http.Response {
+				check := func(next handler, ns, header string) handler {
 					return func(req *http.Request) *http.Response {
 						if got := req.URL.Query().Get("ns"); got != ns {
 							t.Errorf("%s: ns=%q, want %q", req.URL, got, ns)

@@ -33,6 +33,9 @@ type stream struct {
 }
 
 func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for s.pos < s.end {
 		if s.body == nil {
 			if err := s.open(); err != nil {
@@ -65,7 +68,7 @@ func (s *stream) Read(p []byte) (int, error) {
 // Close ends the request under way.
 func (s *stream) Close() {
 	if s.body != nil {
-		s.body.Close()
+		_ = s.body.Close() // what was wanted of it has been read
 		s.body = nil
 	}
 }
@@ -120,7 +123,7 @@ func (s *stream) open() error {
 }
 
 func (s *stream) request(e *endpoint) error {
-	resp, err := s.b.get(s.ctx, e, s.rangeHeader())
+	resp, err := s.b.get(s.ctx, e, s.rangeHeader()) //nolint:bodyclose // closed with the stream
 	if err != nil {
 		return err
 	}
@@ -140,14 +143,10 @@ func (s *stream) request(e *endpoint) error {
 }
 
 func (s *stream) rangeHeader() string {
-	switch {
-	case s.end < s.b.d.Size:
-		return fmt.Sprintf("bytes=%d-%d", s.pos, s.end-1)
-	case s.pos > 0:
-		return fmt.Sprintf("bytes=%d-", s.pos)
-	default:
+	if s.pos == 0 && s.end == s.b.d.Size {
 		return ""
 	}
+	return fmt.Sprintf("bytes=%d-%d", s.pos, s.end-1) // not "bytes=POS-": go-containerregistry's registry refuses that
 }
 
 // acceptRange checks that the answer is a range that begins with what is missing.

@@ -18,29 +18,41 @@ const (
 	maxHeader   = 64 << 10
 )
 
-func newTransport() *http.Transport {
+// The most that HTTP/2 keeps of what is not read yet; its defaults are larger than a chunk, and would double what a blob
+// holds.
+const (
+	maxPerStream     = 512 << 10
+	maxPerConnection = 3 << 20
+)
+
+func newTransport(p *pacing) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            p.dial(newDialer(dialTimeout)),
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        30 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
+		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: maxPerStream, MaxReceiveBufferPerConnection: maxPerConnection},
 		// What is stored in the registry is wanted, byte for byte.
 		DisableCompression: true,
 	}
 }
 
+func newDialer(timeout time.Duration) *net.Dialer {
+	return &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
+}
+
 // transportFor gives base, or a copy of it made for what is configured for the host.
-func transportFor(base http.RoundTripper, h hosts.Host) (http.RoundTripper, error) {
+func transportFor(base http.RoundTripper, p *pacing, h hosts.Host) (http.RoundTripper, error) {
 	t, ok := base.(*http.Transport)
 	if !ok || !h.TLSConfigured() && h.DialTimeout == 0 {
 		return base, nil
 	}
 	t = t.Clone()
 	if h.DialTimeout > 0 {
-		t.DialContext = (&net.Dialer{Timeout: h.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
+		t.DialContext = p.dial(newDialer(h.DialTimeout))
 	}
 	if !h.TLSConfigured() {
 		return t, nil

@@ -51,6 +51,9 @@ func Parse(raw []byte, registry string, plainHTTP bool, read func(file string) (
 	}
 	hosts := make([]Host, 0, len(names)+1)
 	for _, name := range names {
+		if name == "" {
+			return nil, errors.New("hosts.toml: a host without a name")
+		}
 		h, err := f.Hosts[name].host(name, read)
 		if err != nil {
 			return nil, fmt.Errorf("host %q: %w", name, err)
