@@ -110,6 +110,7 @@ func (a *Agent) giveBack(ctx context.Context, h warmer.Hold) error {
 func (l *loop) ended(j *job, out outcome) {
 	l.running = slices.DeleteFunc(l.running, func(x *job) bool { return x == j })
 	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), time.Since(j.began), out.err)
+	l.agent.o.Log.Debug("step ended", "step", string(j.Do), "image", j.Key, "layer", j.Layer, "bytes", l.moved(j), "took", time.Since(j.began), "error", out.err)
 	w := l.wanted[j.Key]
 	if w == nil {
 		if out.err != nil && !errors.Is(out.err, errUnwanted) && l.ctx.Err() == nil {
