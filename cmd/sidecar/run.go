@@ -21,6 +21,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/agones"
+	"github.com/pitcrew-dev/pitcrew/sidecar/handover"
 	"github.com/pitcrew-dev/pitcrew/sidecar/ops"
 	"github.com/pitcrew-dev/pitcrew/sidecar/process"
 	"github.com/pitcrew-dev/pitcrew/sidecar/runner"
@@ -36,6 +37,8 @@ type runOptions struct {
 	query      string
 	sdkAddress string
 	listen     string
+	envFile    string
+	templates  []string
 }
 
 func runCommand(game *exit, getenv func(string) string) *cobra.Command {
@@ -57,6 +60,8 @@ func runCommand(game *exit, getenv func(string) string) *cobra.Command {
 	f.StringVar(&o.query, "query-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(stk.QueryPort)), "where the game answers the LAN query")
 	f.StringVar(&o.sdkAddress, "sdk-address", sdkAddress(getenv), "HOST:PORT of the Agones SDK server")
 	f.StringVar(&o.listen, "listen", ":9096", "where metrics, probes and the preStop hook are served")
+	f.StringVar(&o.envFile, "env-file", "", "keep a file with what Agones says of the GameServer, as NAME='VALUE' lines, for the game")
+	f.StringArrayVar(&o.templates, "template", nil, "FROM=TO: before the command starts, make the file TO of the template FROM and the GameServer")
 	p := &o.policy
 	f.StringVar((*string)(&p.Allocation), "allocation", string(p.Allocation), "who claims the server: matchmaker, or self for its first player")
 	f.StringVar((*string)(&p.WhenEmpty), "when-empty", string(p.WhenEmpty), "what follows when all players have left: shutdown or ready")
@@ -128,6 +133,14 @@ func (o *runOptions) check(argv []string) error {
 	if len(argv) > 0 && argv[0] == "" {
 		faults = append(faults, errors.New("the command is empty"))
 	}
+	if len(argv) == 0 && len(o.templates) > 0 {
+		faults = append(faults, errors.New("template: only before a command that the sidecar starts; beside a game use env-file"))
+	}
+	for _, text := range o.templates {
+		if _, err := handover.ParseTemplate(text); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	if err := errors.Join(faults...); err != nil {
 		return misuse{err}
 	}
@@ -158,10 +171,10 @@ func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 		Port: o.port, Log: o.log, Query: o.query, Logger: log,
 		Observed: stk.Observed{Line: metrics.Line, Asked: metrics.Asked, Socket: metrics.Socket},
 	})
-	r := runner.New(o.policy, client, watched, log, metrics.Did)
+	r := runner.New(o.policy, o.telling(client, log), watched, log, metrics.Did)
 	var child *process.Process
 	if len(argv) > 0 {
-		if child, err = process.Start(c.Context(), argv, c.OutOrStdout(), c.ErrOrStderr()); err != nil {
+		if child, err = o.start(c, argv, client); err != nil {
 			_, _ = client.Close(), listener.Close() // the game's error counts
 			return err
 		}

@@ -21,18 +21,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type follow struct {
 	t     *testing.T
 	lines chan string
+	marks bool // lines show all that is said of them
 }
 
 func start(t *testing.T, path string) *follow {
 	t.Helper()
-	f := &follow{t: t, lines: make(chan string, 1000)}
+	return startMarked(t, path, false)
+}
+
+func startMarked(t *testing.T, path string, marks bool) *follow {
+	t.Helper()
+	f := &follow{t: t, lines: make(chan string, 1000), marks: marks}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- tail.Follow(ctx, path, func(text []byte, cut bool) {
-			s := string(text)
-			if cut {
-				s += " [cut]"
+		done <- tail.Follow(ctx, path, func(l tail.Line) {
+			s := string(l.Text)
+			for _, m := range []struct {
+				mark string
+				is   bool
+			}{{" [cut]", l.Cut}, {" [first]", l.First && f.marks}, {" [old]", l.Old && f.marks}} {
+				if m.is {
+					s += m.mark
+				}
 			}
 			f.lines <- s
 		})
@@ -116,6 +127,25 @@ func TestTruncation(t *testing.T) {
 	}
 	write(t, path, "new\n")
 	f.want("new")
+}
+
+func TestAFilesFirstLineAndOldLinesAreMarked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	write(t, path, "a\nb\nhal")
+	f := startMarked(t, path, true)
+	f.want("a [first] [old]", "b [old]")
+	write(t, path, "f\nnew\n") // a line that was not whole is not old
+	f.want("half", "new")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "another\nx\n")
+	f.want("another [first]", "x")
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "y\n")
+	f.want("y [first]")
 }
 
 func TestALineWithoutBoundIsCut(t *testing.T) {
