@@ -143,11 +143,11 @@ func TestATemplateThatFailsLeavesTheFileAsItWas(t *testing.T) {
 	g := gameServer()
 	g.Annotations["title"] = "<"
 	for text, want := range map[string]string{
-		`{{.Nothing}}`:              "Nothing",
-		`{{`:                        "unclosed action",
-		`<a b="{{label}}"/>`:        "label",
+		`{{.Nothing}}`:                  "Nothing",
+		`{{`:                            "unclosed action",
+		`<a b="{{label}}"/>`:            "label",
 		`<a>{{annotation "title"}}</a>`: "escape values",
-		`<a>`:                       "well-formed",
+		`<a>`:                           "well-formed",
 		`{{define "x"}}{{template "x"}}{{template "x"}}{{end}}{{range $i := .Ports}}{{printf "%2000000d" 1}}{{end}}`: "larger",
 		strings.Repeat("x", 1<<20+1): "larger",
 	} {
