@@ -12,84 +12,82 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
 )
 
 func TestAMatchmakersServerLivesFromStartToShutdown(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(false, "--empty-grace", "2s")
-	r.untilState(sidecar.Ready)
-	if !r.agones.Allocate(sidecartest.Allocation{}) {
-		t.Fatal("cannot allocate")
-	}
-	r.until("accepting", func() bool { return r.annotation("session-state") == "accepting" })
-	bots := r.bots(2)
-	r.untilPlayers(2)
-	r.untilMatch("racing")
-	r.until("a race in the counter", func() bool { return r.agones.GameServer().Counters["races"].Count >= 1 })
-	r.signal(bots.Process.Pid, syscall.SIGTERM)
-	r.untilState(sidecar.Shutdown)
-	if n := r.calls("Ready"); n != 1 {
-		t.Errorf("Ready was called %d times, want once", n)
-	}
-	if n := r.calls("UpdateList"); n != 0 {
-		t.Error("UpdateList was called")
-	}
-	if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
-		t.Errorf("players cut off = %s, want 0", got)
-	}
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--empty-grace", "2s")
+		r.untilState(sidecar.Ready)
+		if !r.agones.Allocate(sidecartest.Allocation{}) {
+			t.Fatal("cannot allocate")
+		}
+		r.until("accepting", func() bool { return r.annotation("session-state") == "accepting" })
+		bots := r.bots(2)
+		r.untilPlayers(2)
+		r.untilMatch("racing")
+		r.until("a race in the counter", func() bool { return r.agones.GameServer().Counters["races"].Count >= 1 })
+		r.signal(bots.Process.Pid, syscall.SIGTERM)
+		r.untilState(sidecar.Shutdown)
+		if n := r.calls("Ready"); n != 1 {
+			t.Errorf("Ready was called %d times, want once", n)
+		}
+		if n := r.calls("UpdateList"); n != 0 {
+			t.Error("UpdateList was called")
+		}
+		if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
+			t.Errorf("players cut off = %s, want 0", got)
+		}
+	})
 }
 
 func TestTheFirstPlayerClaimsAndTheServerGoesBackToThePool(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(true, "--allocation", "self", "--when-empty", "ready", "--empty-grace", "1s")
-	r.untilState(sidecar.Ready)
-	bots := r.bots(1)
-	r.untilState(sidecar.Allocated)
-	r.untilPlayers(1)
-	r.signal(bots.Process.Pid, syscall.SIGTERM)
-	r.untilPlayers(0)
-	r.untilState(sidecar.Ready)
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--allocation", "self", "--when-empty", "ready", "--empty-grace", "1s")
+		r.untilState(sidecar.Ready)
+		bots := r.bots(1)
+		r.untilState(sidecar.Allocated)
+		r.untilPlayers(1)
+		r.signal(bots.Process.Pid, syscall.SIGTERM)
+		r.untilPlayers(0)
+		r.untilState(sidecar.Ready)
+	})
 }
 
 func TestNobodyJoinsInTime(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(false, "--join-timeout", "2s")
-	r.untilState(sidecar.Ready)
-	r.agones.Allocate(sidecartest.Allocation{})
-	r.untilState(sidecar.Shutdown)
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--join-timeout", "2s")
+		r.untilState(sidecar.Ready)
+		r.agones.Allocate(sidecartest.Allocation{})
+		r.untilState(sidecar.Shutdown)
+	})
 }
 
 func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(false, "--liveness-window", "2s")
-	r.untilState(sidecar.Ready)
-	r.signal(r.pid(), syscall.SIGSTOP)
-	silent := `pitcrew_sidecar_health_withheld_total{reason="silent"}`
-	r.until("a ping withheld", func() bool { return r.metric(silent) != "" })
-	before := r.pings()
-	r.until("three pings withheld", func() bool { return r.metric(silent) >= "3" })
-	if after := r.pings(); after != before {
-		t.Errorf("%d pings although the game is stopped", after-before)
-	}
-	r.signal(r.pid(), syscall.SIGCONT)
-	r.until("a ping", func() bool { return r.pings() > before })
-	r.signal(r.pid(), syscall.SIGSTOP)
-	r.untilState(sidecar.Unhealthy)
-	r.signal(r.pid(), syscall.SIGCONT)
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--liveness-window", "2s")
+		r.untilState(sidecar.Ready)
+		r.signal(r.pid(), syscall.SIGSTOP)
+		silent := `pitcrew_sidecar_health_withheld_total{reason="silent"}`
+		r.until("a ping withheld", func() bool { return r.metric(silent) != "" })
+		before := r.pings()
+		r.until("three pings withheld", func() bool { return r.metric(silent) >= "3" })
+		if after := r.pings(); after != before {
+			t.Errorf("%d pings although the game is stopped", after-before)
+		}
+		r.signal(r.pid(), syscall.SIGCONT)
+		r.until("a ping", func() bool { return r.pings() > before })
+		r.signal(r.pid(), syscall.SIGSTOP)
+		r.untilState(sidecar.Unhealthy)
+		r.signal(r.pid(), syscall.SIGCONT)
+	})
 }
 
 func TestAKilledServerIsReported(t *testing.T) {
@@ -127,17 +125,11 @@ func TestAServerWithoutItsDataIsReported(t *testing.T) {
 		return
 	}
 	r := newRig(t)
-	game := r.server()
-	cmd := r.sidecar(append([]string{"--"}, game.Args...)...)
-	cmd.Env = append(game.Env, "SUPERTUXKART_DATADIR=/nonexistent")
-	if err := os.Rename(shared.root+"/usr/share/games", shared.root+"/usr/share/away"); err != nil {
+	cmd := r.wrapper()
+	cmd.Env = append(cmd.Env, "SUPERTUXKART_DATADIR=/nonexistent")
+	if err := unix.Mount("nothing", shared.root+"/usr/share/games", "tmpfs", unix.MS_RDONLY, ""); err != nil { // for this test alone
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.Rename(shared.root+"/usr/share/away", shared.root+"/usr/share/games"); err != nil {
-			t.Error(err)
-		}
-	})
 	r.side = r.start(cmd, r.sideOut)
 	r.wantExit(1)
 	if r.calls("Ready") != 0 {
@@ -146,81 +138,78 @@ func TestAServerWithoutItsDataIsReported(t *testing.T) {
 }
 
 func TestAServerOnAnotherPortIsNeverReady(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	taken, err := net.ListenPacket("udp", ":2759")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	r := newRig(t)
-	r.pod(false)
-	r.until("the fault", func() bool { return r.status()["fault"] != nil })
-	r.untilState(sidecar.Unhealthy)
-	if r.calls("Ready") != 0 {
-		t.Error("Ready was called for a server on another port")
-	}
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		taken, err := net.ListenPacket("udp", ":2759")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		r := newRig(t)
+		r.pod(wrapped)
+		r.until("the fault", func() bool { return r.status()["fault"] != nil })
+		r.untilState(sidecar.Unhealthy)
+		if r.calls("Ready") != 0 {
+			t.Error("Ready was called for a server on another port")
+		}
+	})
 }
 
 func TestADrainWaitsForTheRaceToEnd(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(true, "--lobby-grace", "1s")
-	r.untilState(sidecar.Ready)
-	r.agones.Allocate(sidecartest.Allocation{})
-	r.bots(2)
-	r.untilMatch("racing")
-	hook := make(chan string, 1)
-	go func() {
-		resp, err := (&http.Client{Timeout: 2 * time.Minute}).Get("http://127.0.0.1:9096/prestop")
-		if err != nil {
-			hook <- err.Error()
-			return
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--lobby-grace", "1s")
+		r.untilState(sidecar.Ready)
+		r.agones.Allocate(sidecartest.Allocation{})
+		r.bots(2)
+		r.untilMatch("racing")
+		hook := make(chan string, 1)
+		go func() {
+			resp, err := (&http.Client{Timeout: 2 * time.Minute}).Get("http://127.0.0.1:9096/prestop")
+			if err != nil {
+				hook <- err.Error()
+				return
+			}
+			resp.Body.Close()
+			hook <- resp.Status
+		}()
+		r.until("the drain", func() bool { return r.status()["phase"] == "draining" })
+		if got := r.annotation("session-state"); got == "accepting" {
+			r.until("closed", func() bool { return r.annotation("session-state") == "closed" })
 		}
-		resp.Body.Close()
-		hook <- resp.Status
-	}()
-	r.until("the drain", func() bool { return r.status()["phase"] == "draining" })
-	if got := r.annotation("session-state"); got == "accepting" {
-		r.until("closed", func() bool { return r.annotation("session-state") == "closed" })
-	}
-	if got := <-hook; got != "200 OK" {
-		t.Errorf("/prestop = %s, want 200 OK", got)
-	}
-	if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
-		t.Errorf("players cut off = %s, want 0", got)
-	}
-	raw, err := os.ReadFile(r.log())
-	if err != nil || !strings.Contains(string(raw), "The game is considered finished.") {
-		t.Errorf("drained before the race was over: %v", err)
-	}
-	r.untilState(sidecar.Shutdown)
-	r.signal(r.side.Process.Pid, syscall.SIGTERM)
-	r.wantExit(0)
+		if got := <-hook; got != "200 OK" {
+			t.Errorf("/prestop = %s, want 200 OK", got)
+		}
+		if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
+			t.Errorf("players cut off = %s, want 0", got)
+		}
+		raw, err := os.ReadFile(r.log())
+		if err != nil || !strings.Contains(string(raw), "The game is considered finished.") {
+			t.Errorf("drained before the race was over: %v", err)
+		}
+		r.untilState(sidecar.Shutdown)
+		r.signal(r.side.Process.Pid, syscall.SIGTERM)
+		r.wantExit(0)
+	})
 }
 
 func TestTheSDKServerDiesInMidRace(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(false)
-	r.untilState(sidecar.Ready)
-	r.agones.Allocate(sidecartest.Allocation{})
-	r.bots(3)
-	r.until("a player in the game", func() bool { return r.status()["players"] == 3.0 })
-	r.agones.Stop() // with what it had not written
-	r.untilMatch("racing")
-	r.serveSDK()
-	r.untilPlayers(3)
-	before := r.pings()
-	r.until("pings", func() bool { return r.pings() > before+2 })
-	if got := r.agones.GameServer().State; got != sidecar.Allocated {
-		t.Errorf("state = %s, want Allocated", got)
-	}
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped)
+		r.untilState(sidecar.Ready)
+		r.agones.Allocate(sidecartest.Allocation{})
+		r.bots(3)
+		r.until("a player in the game", func() bool { return r.status()["players"] == 3.0 })
+		r.agones.Stop() // with what it had not written
+		r.untilMatch("racing")
+		r.serveSDK()
+		r.untilPlayers(3)
+		before := r.pings()
+		r.until("pings", func() bool { return r.pings() > before+2 })
+		if got := r.agones.GameServer().State; got != sidecar.Allocated {
+			t.Errorf("state = %s, want Allocated", got)
+		}
+	})
 }
 
 func TestTheSidecarDiesInMidRace(t *testing.T) {
@@ -253,24 +242,23 @@ func TestTheSidecarDiesInMidRace(t *testing.T) {
 }
 
 func TestAStrayPeerChangesNothing(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(false, "--allocation", "self", "--empty-grace", "0s")
-	r.untilState(sidecar.Ready)
-	calls := r.calls("SetLabel") + r.calls("AddListValue")
-	for range 3 {
-		stray(t)
-	}
-	before := r.pings()
-	r.until("pings", func() bool { return r.pings() > before+2 })
-	if got := r.agones.GameServer().State; got != sidecar.Ready {
-		t.Errorf("state = %s after peers that are no players, want Ready", got)
-	}
-	if now := r.calls("SetLabel") + r.calls("AddListValue"); now != calls {
-		t.Errorf("%d calls because of peers that are no players", now-calls)
-	}
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--allocation", "self", "--empty-grace", "0s")
+		r.untilState(sidecar.Ready)
+		calls := r.calls("SetLabel") + r.calls("AddListValue")
+		for range 3 {
+			stray(t)
+		}
+		before := r.pings()
+		r.until("pings", func() bool { return r.pings() > before+2 })
+		if got := r.agones.GameServer().State; got != sidecar.Ready {
+			t.Errorf("state = %s after peers that are no players, want Ready", got)
+		}
+		if now := r.calls("SetLabel") + r.calls("AddListValue"); now != calls {
+			t.Errorf("%d calls because of peers that are no players", now-calls)
+		}
+	})
 }
 
 // stray connects as a peer, to which the server logs a connection, and leaves.

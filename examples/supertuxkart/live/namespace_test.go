@@ -3,6 +3,7 @@ package live_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -71,6 +73,21 @@ func settle() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
+// ways is how a sidecar is with its game.
+var ways = map[string]bool{"beside": false, "wrapper": true}
+
+// inBothWays runs a test beside the game, and around it. Each is alone.
+func inBothWays(t *testing.T, test func(t *testing.T, wrapped bool)) {
+	t.Helper()
+	for name, wrapped := range ways {
+		t.Run(name, func(t *testing.T) {
+			if alone(t) {
+				test(t, wrapped)
+			}
+		})
+	}
+}
+
 // alone runs the rest of the test in a process with its own network, processes and mounts: all of it ends with the test. It
 // returns false in the process that only waits.
 func alone(t *testing.T) bool {
@@ -78,6 +95,7 @@ func alone(t *testing.T) bool {
 	if os.Getenv(insideEnv) != "" {
 		return true
 	}
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short: runs the real game")
 	}
@@ -85,7 +103,12 @@ func alone(t *testing.T) bool {
 		t.Skip("namespaces need root")
 	}
 	prepare(t)
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout=5m")
+	var names []string
+	for part := range strings.SplitSeq(t.Name(), "/") {
+		names = append(names, "^"+regexp.QuoteMeta(part)+"$")
+	}
+	args := append([]string{"-test.run=" + strings.Join(names, "/"), "-test.v", "-test.timeout=5m"}, handedOn()...)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), insideEnv+"="+shared.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
@@ -100,9 +123,24 @@ func alone(t *testing.T) bool {
 	return false
 }
 
+// handedOn are the flags of this package's own.
+func handedOn() []string {
+	var args []string
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			args = append(args, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
+}
+
+var preparing sync.Mutex
+
 // prepare builds the sidecar, and the game's image from Debian's packages, once.
 func prepare(t *testing.T) {
 	t.Helper()
+	preparing.Lock()
+	defer preparing.Unlock()
 	if _, err := os.Stat(shared.sidecar); err == nil {
 		return
 	}
@@ -122,7 +160,12 @@ func prepare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	command(t, "go", "build", "-o", shared.sidecar, "../../../cmd/sidecar") // last: it says that all is there
+	// Last: it says that all is there. Static, as in its image.
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", shared.sidecar, "../../../cmd/sidecar")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 }
 
 func command(t *testing.T, name string, args ...string) {
