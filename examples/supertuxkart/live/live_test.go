@@ -2,11 +2,15 @@ package live_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +20,7 @@ import (
 
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
+	"github.com/pitcrew-dev/pitcrew/sidecar/stk"
 )
 
 func TestAMatchmakersServerLivesFromStartToShutdown(t *testing.T) {
@@ -75,10 +80,9 @@ func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
 		r.pod(wrapped, "--liveness-window", "2s")
 		r.untilState(sidecar.Ready)
 		r.signal(r.pid(), syscall.SIGSTOP)
-		silent := `pitcrew_sidecar_health_withheld_total{reason="silent"}`
-		r.until("a ping withheld", func() bool { return r.metric(silent) != "" })
+		r.until("a ping withheld", func() bool { return r.metric(silentPings) != "" })
 		before := r.pings()
-		r.until("three pings withheld", func() bool { return r.metric(silent) >= "3" })
+		r.until("three pings withheld", func() bool { return r.metric(silentPings) >= "3" })
 		if after := r.pings(); after != before {
 			t.Errorf("%d pings although the game is stopped", after-before)
 		}
@@ -90,20 +94,25 @@ func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
 	})
 }
 
+const silentPings = `pitcrew_sidecar_health_withheld_total{reason="silent"}`
+
 func TestAKilledServerIsReported(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	r := newRig(t)
-	r.pod(true)
-	r.untilState(sidecar.Ready)
-	r.signal(r.pid(), syscall.SIGKILL)
-	r.wantExit(137)
-	before := r.pings()
-	r.untilState(sidecar.Unhealthy)
-	if after := r.pings(); after != before {
-		t.Errorf("%d pings after the game's death", after-before)
-	}
+	inBothWays(t, func(t *testing.T, wrapped bool) {
+		r := newRig(t)
+		r.pod(wrapped, "--liveness-window", "2s")
+		r.untilState(sidecar.Ready)
+		r.signal(r.pid(), syscall.SIGKILL)
+		if wrapped {
+			r.wantExit(137)
+		} else {
+			r.until("a ping withheld", func() bool { return r.metric(silentPings) != "" })
+		}
+		before := r.pings()
+		r.untilState(sidecar.Unhealthy)
+		if after := r.pings(); after != before {
+			t.Errorf("%d pings after the game's death", after-before)
+		}
+	})
 }
 
 func (r *rig) wantExit(want int) {
@@ -293,4 +302,115 @@ func stray(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// With two busy programs for each processor, eight bots race, and not one ping is missing.
+func TestABusyMachineCostsNoHealth(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	r := newRig(t)
+	r.configure("server-max-players", "10") // eight bots are refused where that is all there may be
+	r.pod(false)
+	r.untilState(sidecar.Ready)
+	r.agones.Allocate(sidecartest.Allocation{})
+	for range 2 * runtime.NumCPU() {
+		r.start(exec.Command("sh", "-c", "while :; do :; done"), io.Discard)
+	}
+	r.bots(8)
+	r.untilPlayers(8)
+	r.within(4*time.Minute, "two races", func() bool { return r.agones.GameServer().Counters["races"].Count >= 2 })
+	if got := r.agones.GameServer(); got.State != sidecar.Allocated {
+		t.Errorf("state = %s, want Allocated", got.State)
+	}
+	if got := r.metric(silentPings); got != "" {
+		t.Errorf("%s pings were withheld", got)
+	}
+}
+
+// A server that has begun a grand prix answers no question until it is over.
+func TestAGrandPrixIsNoSilence(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	r := newRig(t)
+	r.configure("server-mode", "0")
+	r.pod(false, "--liveness-window", "4s")
+	r.untilState(sidecar.Ready)
+	r.agones.Allocate(sidecartest.Allocation{})
+	r.bots(2)
+	r.untilMatch("racing")
+	unanswered := `pitcrew_sidecar_query_failures_total{kind="no-answer"}`
+	r.until("unanswered questions", func() bool { n, _ := strconv.Atoi(r.metric(unanswered)); return n >= 3 })
+	before := r.pings()
+	r.until("pings", func() bool { return r.pings() > before+8 }) // twice the window
+	if got := r.metric(silentPings); got != "" {
+		t.Errorf("%s pings were withheld from a server that plays", got)
+	}
+	r.untilPlayers(2)
+	if got := r.status(); got["serving"] != true || got["phase"] != "playing" {
+		t.Errorf("status = %v, want it serving and playing", got)
+	}
+	r.signal(r.pid(), syscall.SIGSTOP)
+	r.until("a ping withheld", func() bool { return r.metric(silentPings) != "" })
+	r.signal(r.pid(), syscall.SIGCONT)
+}
+
+func TestFiftyComeAndGo(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	r := newRig(t)
+	r.configure("start-game-counter", "600") // all of them meet in the lobby
+	r.pod(false, "--empty-grace", "10m")
+	r.untilState(sidecar.Ready)
+	r.agones.Allocate(sidecartest.Allocation{})
+	for range 10 {
+		var all []*exec.Cmd
+		for range 5 {
+			all = append(all, r.bots(1))
+		}
+		r.untilPlayers(5)
+		for _, bot := range all {
+			r.signal(bot.Process.Pid, syscall.SIGTERM)
+		}
+		r.untilPlayers(0)
+	}
+	if n := r.calls("AddListValue"); n != 50 {
+		t.Errorf("%d values were added for 50 players", n)
+	}
+	if got := r.metric("pitcrew_sidecar_players"); got != "0" {
+		t.Errorf("players = %s, want 0", got)
+	}
+	if got := r.agones.GameServer(); got.State != sidecar.Allocated || got.Labels[sidecar.SDKPrefix+"players"] != "0" {
+		t.Errorf("GameServer = %+v", got)
+	}
+}
+
+func TestTheGameServersDataReachTheGame(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	r := newRig(t)
+	config := filepath.Join(shared.root, r.home, "server.xml")
+	raw, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := strings.NewReplacer(`"live"`, `"{{xml .Name}}"`, `server-max-players value="8"`, `server-max-players value="{{capacity "players"}}"`).Replace(string(raw))
+	if err := os.WriteFile(config+".tmpl", []byte(template), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.agones.SetCapacity("players", 5)
+	r.pod(true, "--template", r.home+"/server.xml.tmpl="+r.home+"/server.xml", "--env-file", r.home+"/gameserver.env")
+	r.untilState(sidecar.Ready)
+	info, err := stk.Ask(t.Context(), "127.0.0.1:2757")
+	if err != nil || info.Name != "stk-0" || info.MaxPlayers != 5 {
+		t.Errorf("the server says %+v, %v; want the GameServer's name and capacity", info, err)
+	}
+	r.agones.Allocate(sidecartest.Allocation{Annotations: map[string]string{"example.com/match": "it's 42"}})
+	r.until("the allocation in the file", func() bool {
+		env, err := os.ReadFile(filepath.Join(shared.root, r.home, "gameserver.env"))
+		return err == nil && strings.Contains(string(env), `PITCREW_GAMESERVER_ANNOTATION_EXAMPLE_COM_MATCH='it'\''s 42'`)
+	})
 }
