@@ -93,10 +93,11 @@ func TestTheFileFollowsTheGameServer(t *testing.T) {
 
 const config = `<?xml version="1.0"?>
 <server-config version="6">
-    <server-name value="{{xml (or (annotation "title") .Name)}}"/>
-    <server-port value="{{port "game"}}"/>
-    <server-max-players value="{{or (capacity "players") 4}}"/>
-    <server-mode value="{{if eq (label "example.com/mode") "soccer"}}6{{else}}3{{end}}"/>
+    <server-name value="${PITCREW_GAMESERVER_ANNOTATION_TITLE:-pitcrew}"/>
+    <motd value="${PITCREW_GAMESERVER_ANNOTATION_MOTD:-&lt;none&gt;}"/>
+    <server-port value="${PITCREW_GAMESERVER_PORT_GAME}"/>
+    <server-max-players value="${PITCREW_GAMESERVER_CAPACITY_PLAYERS:-4}"/>
+    <other value="$HOME ${HOME} $${x}"/>
 </server-config>
 `
 
@@ -110,7 +111,7 @@ func TestATemplateBecomesTheGamesConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := gameServer()
-	g.Annotations["title"] = `"/><evil x="` + "\x01"
+	g.Annotations["title"] = `"/><evil x="${PITCREW_GAMESERVER_NAME}` + "\x01"
 	if err := tmpl.Render(g); err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +121,11 @@ func TestATemplateBecomesTheGamesConfiguration(t *testing.T) {
 	}
 	want := `<?xml version="1.0"?>
 <server-config version="6">
-    <server-name value="&#34;/&gt;&lt;evil x=&#34;` + "\uFFFD" + `"/>
+    <server-name value="&#34;/&gt;&lt;evil x=&#34;${PITCREW_GAMESERVER_NAME}` + "\uFFFD" + `"/>
+    <motd value="&lt;none&gt;"/>
     <server-port value="7011"/>
     <server-max-players value="8"/>
-    <server-mode value="6"/>
+    <other value="$HOME ${HOME} $${x}"/>
 </server-config>
 `
 	if diff := cmp.Diff(want, string(raw)); diff != "" {
@@ -140,21 +142,14 @@ func TestATemplateThatFailsLeavesTheFileAsItWas(t *testing.T) {
 	if err := os.WriteFile(tmpl.To, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := gameServer()
-	g.Annotations["title"] = "<"
 	for text, want := range map[string]string{
-		`{{.Nothing}}`:                  "Nothing",
-		`{{`:                            "unclosed action",
-		`<a b="{{label}}"/>`:            "label",
-		`<a>{{annotation "title"}}</a>`: "escape values",
-		`<a>`:                           "well-formed",
-		`{{define "x"}}{{template "x"}}{{template "x"}}{{end}}{{range $i := .Ports}}{{printf "%2000000d" 1}}{{end}}`: "larger",
-		strings.Repeat("x", 1<<20+1): "larger",
+		"${PITCREW_GAMESERVER_LABEL_X} ${PITCREW_GAMESERVER_LABEL_Y}": "no PITCREW_GAMESERVER_LABEL_X, PITCREW_GAMESERVER_LABEL_Y; give a default",
+		strings.Repeat("x", 1<<20+1):                                  "larger",
 	} {
 		if err := os.WriteFile(tmpl.From, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := tmpl.Render(g); err == nil || !strings.Contains(err.Error(), want) {
+		if err := tmpl.Render(gameServer()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Render of %.40q = %v, want an error about %q", text, err, want)
 		}
 		if raw, err := os.ReadFile(tmpl.To); err != nil || string(raw) != "old" {

@@ -3,18 +3,16 @@ package handover
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"regexp"
 	"strings"
-	"text/template"
 
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 )
 
-// maxTemplate bounds a template, and what becomes of it, in bytes.
+// maxTemplate bounds a template, in bytes.
 const maxTemplate = 1 << 20
 
 // Template is a file that is made of another one before the game starts.
@@ -29,56 +27,44 @@ func ParseTemplate(text string) (Template, error) {
 	return Template{From: from, To: to}, nil
 }
 
-// Render writes the file To. From is a text/template whose data are the fields of [sidecar.GameServer], with the functions
-//
-//	label KEY, annotation KEY   their value, empty if there is none
-//	port [NAME]                 the public port of that name, or the first; 0 if there is none
-//	capacity LIST               the capacity of a list; 0 if there is none
-//	or VALUE OTHERWISE          OTHERWISE if VALUE is empty or 0
-//	xml VALUE                   VALUE escaped for XML, in text and in attributes
-//
-// What a file named *.xml becomes must be well-formed XML: a value that was not escaped is found here, not by the game. On an
-// error To is as it was.
+// place is where a variable goes: ${PITCREW_GAMESERVER_NAME}, or with what stands for it where it is missing,
+// ${PITCREW_GAMESERVER_NAME:-otherwise}.
+var place = regexp.MustCompile(`\$\{(` + Prefix + `[A-Z0-9_]+)(:-([^}]*))?\}`)
+
+// Render writes the file To: From with the variables of g in their places. Everything else stays as it is. In a file named *.xml
+// they are escaped, for text and for attributes. A variable that is missing and has no default is an error. On an error To
+// is as it was.
 func (t Template) Render(g sidecar.GameServer) error {
 	raw, err := readBounded(t.From)
 	if err != nil {
 		return fmt.Errorf("template: %w", err)
 	}
-	tmpl, err := template.New(filepath.Base(t.From)).Option("missingkey=error").Funcs(functions(g)).Parse(string(raw))
-	if err != nil {
-		return err
+	values := map[string]string{}
+	for _, v := range Variables(g) {
+		values[v.Name] = v.Value
 	}
-	out := bounded{}
-	if err := tmpl.Execute(&out, g); err != nil {
-		return err
-	}
-	if strings.HasSuffix(t.To, ".xml") {
-		if err := wellFormed(out.Bytes()); err != nil {
-			return fmt.Errorf("template %s makes no well-formed XML: %w; escape values: {{xml (label \"key\")}}", t.From, err)
-		}
-	}
-	return Write(t.To, out.Bytes())
-}
-
-func functions(g sidecar.GameServer) template.FuncMap {
-	return template.FuncMap{
-		"label":      func(k string) string { return g.Labels[k] },
-		"annotation": func(k string) string { return g.Annotations[k] },
-		"capacity":   func(list string) int64 { return g.Lists[list].Capacity },
-		"port": func(name ...string) int32 {
-			for _, p := range g.Ports {
-				if len(name) == 0 || p.Name == name[0] {
-					return p.Port
-				}
+	var missing []string
+	out := place.ReplaceAllFunc(raw, func(found []byte) []byte {
+		m := place.FindSubmatch(found)
+		value, ok := values[string(m[1])]
+		switch {
+		case !ok && m[2] == nil:
+			missing = append(missing, string(m[1]))
+		case !ok:
+			return m[3] // it is written as the file needs it
+		case strings.HasSuffix(t.To, ".xml"):
+			var escaped bytes.Buffer
+			if err := xml.EscapeText(&escaped, []byte(value)); err != nil {
+				panic(err) // a buffer takes everything
 			}
-			return 0
-		},
-		"xml": func(v any) (string, error) {
-			var b bytes.Buffer
-			err := xml.EscapeText(&b, fmt.Append(nil, v))
-			return b.String(), err
-		},
+			return escaped.Bytes()
+		}
+		return []byte(value)
+	})
+	if len(missing) > 0 {
+		return fmt.Errorf("template %s: the GameServer has no %s; give a default: ${%s:-value}", t.From, strings.Join(missing, ", "), missing[0])
 	}
+	return Write(t.To, out)
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -92,26 +78,4 @@ func readBounded(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is larger than %d bytes", path, maxTemplate)
 	}
 	return raw, err
-}
-
-// bounded is a buffer that a template cannot fill without end.
-type bounded struct{ bytes.Buffer }
-
-var errTooLong = errors.New("it becomes larger than a configuration file can be")
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxTemplate {
-		return 0, errTooLong
-	}
-	return b.Buffer.Write(p)
-}
-
-func wellFormed(raw []byte) error {
-	for d := xml.NewDecoder(bytes.NewReader(raw)); ; {
-		if _, err := d.Token(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }

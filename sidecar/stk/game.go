@@ -123,7 +123,7 @@ type line struct {
 }
 
 func (g *Game) loop(ctx context.Context, lines <-chan line) {
-	tick := time.NewTicker(g.o.Every)
+	tick := time.NewTimer(g.o.Every)
 	defer tick.Stop()
 	for {
 		select {
@@ -136,8 +136,26 @@ func (g *Game) loop(ctx context.Context, lines <-chan line) {
 			if g.line(l.says, l.old) && !l.old {
 				g.look(ctx)
 			}
+			if _, listens := l.says.(Listening); listens && !l.old {
+				g.rush(ctx)
+			}
 		case <-tick.C:
 			g.look(ctx)
+			tick.Reset(g.o.Every)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rush asks a server that has just said that it listens again and again, for a few seconds at most: it opens the port of the query a
+// moment after it has said so.
+func (g *Game) rush(ctx context.Context) {
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(2 * time.Second); !g.serving && !g.noQuery && g.wrong == 0 && time.Now().Before(end); g.look(ctx) {
+		select {
+		case <-again.C:
 		case <-ctx.Done():
 			return
 		}
