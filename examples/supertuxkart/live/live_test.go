@@ -397,7 +397,7 @@ func TestTheGameServersDataReachTheGame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := strings.NewReplacer(`"live"`, `"{{xml .Name}}"`, `server-max-players value="8"`, `server-max-players value="{{capacity "players"}}"`).Replace(string(raw))
+	template := strings.NewReplacer(`"live"`, `"${PITCREW_GAMESERVER_NAME}"`, `server-max-players value="8"`, `server-max-players value="${PITCREW_GAMESERVER_CAPACITY_PLAYERS}"`).Replace(string(raw))
 	if err := os.WriteFile(config+".tmpl", []byte(template), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 
 // rig is a pod: the SDK server, the sidecar, the game, and the players who come.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	agones *sidecartest.Server
 	home   string // the game's, below the root file system
 	game   *exec.Cmd
@@ -72,14 +72,21 @@ const serverConfig = `<?xml version="1.0"?>
 const sdkPort = "9357"
 
 // newRig starts Agones.
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	return newRigWith(t, sidecartest.Options{})
+}
+
+// newRigWith starts one with a GameServer as a Fleet of the example has it.
+func newRigWith(t testing.TB, o sidecartest.Options) *rig {
 	t.Helper()
 	r := &rig{t: t, home: "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-"), sideOut: &output{}, gameOut: &output{}, botOut: &output{}}
-	r.agones = sidecartest.New(sidecartest.Options{GameServer: sidecar.GameServer{
+	o.GameServer = sidecar.GameServer{
 		Lists:    map[string]sidecar.List{"players": {Capacity: 8}},
 		Counters: map[string]sidecar.Counter{"races": {Capacity: 1000}},
 		Health:   sidecar.HealthSettings{Period: 2 * time.Second, FailureThreshold: 3, InitialDelay: 2 * time.Second},
-	}})
+	}
+	r.agones = sidecartest.New(o)
 	t.Cleanup(r.agones.Close)
 	r.serveSDK()
 	inside := filepath.Join(shared.root, r.home)
@@ -171,6 +178,18 @@ func (r *rig) startGame() {
 	r.game = r.start(cmd, r.gameOut)
 }
 
+// end ends what runs, so that another pod can take its place within one test.
+func (r *rig) end() {
+	for _, cmd := range []*exec.Cmd{r.side, r.game} {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	}
+	r.agones.Close()
+	if err := os.RemoveAll(filepath.Dir(r.log())); err != nil {
+		r.t.Error(err)
+	}
+}
+
 // startSidecar starts it with what its container has, and more flags.
 func (r *rig) startSidecar(flags ...string) {
 	r.t.Helper()
@@ -215,7 +234,7 @@ func (r *rig) container() {
 	try(unix.Mount("", sideRoot, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 }
 
-func bind(t *testing.T, from, to string) {
+func bind(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		t.Fatal(err)
