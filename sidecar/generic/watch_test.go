@@ -29,10 +29,15 @@ type watcher struct {
 	changed chan struct{}
 }
 
+func newWatcher(t *testing.T) *watcher {
+	t.Helper()
+	return &watcher{t: t, Looks: gametest.NewLooks(), lines: map[bool]int{}, changed: make(chan struct{})}
+}
+
 // watch observes a server until the test ends.
 func watch(t *testing.T, o generic.Options) *watcher {
 	t.Helper()
-	w := &watcher{t: t, Looks: gametest.NewLooks(), lines: map[bool]int{}, changed: make(chan struct{})}
+	w := newWatcher(t)
 	o.Every = often
 	o.Observed = generic.Observed{
 		Socket: w.Socket,
