@@ -33,6 +33,7 @@ func TestFaultsOfAGameAreReportedTogether(t *testing.T) {
 		{[]string{"--game", "generic", "--game-port", "1", "--allocation", "self"}, []string{"allocation self: nothing tells when a player comes"}},
 		{[]string{"--game", "generic", "--game-port", "0"}, []string{"game-port 0"}},
 		{[]string{"--game-patterns", minecraft, "--game-protocol", "tcp"}, []string{"game-patterns: only with", `game-protocol "tcp": only with`}},
+		{[]string{"--max-age", "-1s", "--lobby-grace", "-2s", "--never-ready", "-3s"}, []string{"lobby-grace -2s: a duration is not negative\nmax-age -1s: a duration is not negative\nnever-ready -3s"}},
 		{[]string{"--game", "chess"}, []string{`game "chess" is not known: use stk or generic`}},
 	} {
 		var first string
