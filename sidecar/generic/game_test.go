@@ -3,6 +3,7 @@ package generic_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,6 +101,30 @@ func TestAStoppedProcess(t *testing.T) {
 		s.signal(syscall.SIGCONT)
 		w.untilMore(sidecar.Answer)
 	})
+}
+
+func TestTheExampleOfAQuestionUnderstandsItsAnswer(t *testing.T) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	defer func() { c.Close(); <-done }()
+	go func() {
+		defer close(done)
+		buf := make([]byte, 100)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if string(buf[:n]) == "\xff\xff\xff\xffgetinfo" {
+				c.WriteTo([]byte("\xff\xff\xff\xffinfoResponse\n\\sv_maxclients\\8\\hostname\\clients 7\\clients\\2\\mapname\\q3dm17"), from)
+			}
+		}
+	}()
+	w := watch(t, generic.Options{Port: uint16(c.LocalAddr().(*net.UDPAddr).Port), Patterns: parse(t, string(readFile(t, examples, "getinfo.yaml")))})
+	w.until("two players", func() bool { return w.state.Serving && w.state.Known && w.state.Count == 2 })
 }
 
 func TestAnAnswerThatIsNotTheExpectedOneIsNone(t *testing.T) {

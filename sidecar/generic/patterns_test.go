@@ -54,6 +54,13 @@ func TestTheExampleUnderstandsItsLogAndNoChat(t *testing.T) {
 	}
 }
 
+func TestTheDocumentationQuotesTheExample(t *testing.T) {
+	example := "```yaml\n" + string(readFile(t, examples, "minecraft.yaml")) + "```\n"
+	if !strings.Contains(string(readFile(t, "../../docs/games.md")), example) {
+		t.Error("docs/games.md does not quote examples/generic/minecraft.yaml as it is")
+	}
+}
+
 // all uses every key, with names that may be anything.
 const all = `
 prefix: '^\d+ '
