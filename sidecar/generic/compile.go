@@ -93,8 +93,9 @@ func anchored(re *syntax.Regexp) bool {
 		return anchored(re.Sub[0])
 	case syntax.OpAlternate:
 		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !anchored(sub) })
+	default:
+		return false
 	}
-	return false
 }
 
 // takePrefix takes what every line's pattern begins with.

@@ -25,6 +25,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			gametest.Test(t, func(t *testing.T) gametest.Rig {
+				t.Helper()
 				s, looks := newServer(t, c.protocol), gametest.NewLooks()
 				o := generic.Options{Port: s.port, Protocol: socket.Protocol(c.protocol), Every: often, Observed: generic.Observed{Socket: looks.Socket}}
 				r := gametest.Rig{Open: func() { s.open() }, Close: func() { s.close() }, Look: looks.Wait}

@@ -151,7 +151,9 @@ func TestHistoryIsToldAtOnce(t *testing.T) {
 		}
 	}
 	want := []sidecar.Happening{
-		sidecar.Serves{Now: true}, sidecar.Plays{Match: sidecar.Racing, Track: "hacienda", Mode: "race"}, sidecar.RacesEnded{Total: 1},
+		sidecar.Serves{Now: true},
+		sidecar.Plays{Match: sidecar.Racing, Track: "hacienda", Mode: "race"},
+		sidecar.RacesEnded{Total: 1},
 		sidecar.Here{Players: []sidecar.Player{{ID: "p-2", Name: "Bob"}}, Count: -1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -173,14 +175,19 @@ func TestTheLogSaysWhoIsThere(t *testing.T) {
 	w.writes("1 up")
 	w.until("nobody is there", func() bool { return w.state.Known && w.state.PlayersThere() == 0 })
 	for i, c := range []struct{ line, want string }{
-		{"1 + Bob", "p-1"}, {"1 + Eve", "p-1 p-2"}, {"1 + Bob", "p-1 p-2 p-3"},
+		{"1 + Bob", "p-1"},
+		{"1 + Eve", "p-1 p-2"},
+		{"1 + Bob", "p-1 p-2 p-3"},
 		{"1 - Bob", "p-2 p-3"}, // of two with one name the first goes
 		{"1 - Nobody\n1 mode 1", "p-2 p-3"},
-		{"1 - Bob", "p-2"}, {"1 - Bob\n1 mode 2", "p-2"}, {"1 + Bob", "p-2 p-4"},
+		{"1 - Bob", "p-2"},
+		{"1 - Bob\n1 mode 2", "p-2"},
+		{"1 + Bob", "p-2 p-4"},
 		{"1 + " + strings.Repeat("x", 20_000) + "\n1 mode 3", "p-2 p-4"}, // cut
 		{"1 + " + strings.Repeat("x", 2_000), "p-2 p-4 p-5"},
 		{"1 - " + strings.Repeat("x", 2_000), "p-2 p-4"},
-		{"1 down", ""}, {"1 + Late", "p-6"},
+		{"1 down", ""},
+		{"1 + Late", "p-6"},
 	} {
 		w.writes(c.line)
 		_, mode, waits := strings.Cut(c.line, "mode ")

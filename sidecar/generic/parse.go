@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Fault is one thing that is wrong with a pattern file.
-type Fault struct {
+// PatternError is one thing that is wrong with a pattern file.
+type PatternError struct {
 	// Line is where, 0 if the whole file is meant.
 	Line    int
 	Message string
@@ -24,7 +24,7 @@ type Fault struct {
 	Hint string
 }
 
-func (f Fault) Error() string {
+func (f PatternError) Error() string {
 	var s strings.Builder
 	if f.Line > 0 {
 		fmt.Fprintf(&s, "line %d: ", f.Line)
@@ -36,7 +36,7 @@ func (f Fault) Error() string {
 	return s.String()
 }
 
-// Parse reads a pattern file, which docs/games.md describes. Its error joins all faults, each a [Fault], in the order of their
+// Parse reads a pattern file, which docs/games.md describes. Its error joins all faults, each a [PatternError], in the order of their
 // lines: what is no key, a pattern that is none or that lacks a group, that does not begin with ^, or that without another one
 // would be misleading.
 func Parse(file []byte) (Patterns, error) {
@@ -45,7 +45,7 @@ func Parse(file []byte) (Patterns, error) {
 		c.root(root)
 	}
 	if len(c.faults) > 0 {
-		slices.SortStableFunc(c.faults, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
+		slices.SortStableFunc(c.faults, func(a, b PatternError) int { return cmp.Compare(a.Line, b.Line) })
 		var all []error
 		for _, f := range c.faults {
 			all = append(all, f)
@@ -56,7 +56,7 @@ func Parse(file []byte) (Patterns, error) {
 }
 
 type checker struct {
-	faults []Fault
+	faults []PatternError
 	prefix string
 	lines  map[Kind][]*regexp.Regexp
 	at     map[string]int // keys of the file and their lines
@@ -64,7 +64,7 @@ type checker struct {
 }
 
 func (c *checker) fault(line int, hint, format string, args ...any) {
-	c.faults = append(c.faults, Fault{line, fmt.Sprintf(format, args...), hint})
+	c.faults = append(c.faults, PatternError{line, fmt.Sprintf(format, args...), hint})
 }
 
 // document is the file's only one, a mapping; nil if there is none.

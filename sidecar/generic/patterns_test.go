@@ -43,8 +43,10 @@ func TestTheExampleUnderstandsItsLogAndNoChat(t *testing.T) {
 	}
 	player := func(k generic.Kind, name string) generic.Line { return generic.Line{Kind: k, Player: name, Count: -1} }
 	want := []generic.Line{
-		{Kind: generic.Serving, Count: -1}, player(generic.Join, "Steve"), player(generic.Join, "Alex"),
-		player(generic.Leave, "Steve"), player(generic.Leave, "Alex"), {Kind: generic.Stopped, Count: -1},
+		{Kind: generic.Serving, Count: -1},
+		player(generic.Join, "Steve"), player(generic.Join, "Alex"),
+		player(generic.Leave, "Steve"), player(generic.Leave, "Alex"),
+		{Kind: generic.Stopped, Count: -1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the log says (-want +got):\n%s", diff)

@@ -99,6 +99,7 @@ func (s *imitation) leave(name string) {
 
 func TestConformance(t *testing.T) {
 	gametest.Test(t, func(t *testing.T) gametest.Rig {
+		t.Helper()
 		s, looks := newImitation(t), gametest.NewLooks()
 		return gametest.Rig{
 			Game: stk.New(stk.Options{
