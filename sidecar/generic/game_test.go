@@ -140,6 +140,24 @@ func TestAnAnswerThatIsNotTheExpectedOneIsNone(t *testing.T) {
 	}
 }
 
+func TestWhoeverTakesThePortHasToAnswer(t *testing.T) {
+	s := newServer(t, "udp")
+	s.open()
+	w := watch(t, generic.Options{Port: s.port, Patterns: parse(t, "query: {text: ask, answer: '^.. players \\d$'}")})
+	w.until("it answers", func() bool { return w.state.Serving })
+	s.close()
+	w.until("it is gone", func() bool { return !w.state.Serving })
+	mute, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	w.Wait()
+	if w.Wait(); w.is(func() bool { return w.state.Serving }) {
+		t.Error("it serves: somebody else has its port, and the answer is of the one before")
+	}
+}
+
 func TestHistoryIsToldAtOnce(t *testing.T) {
 	w := watchLog(t, all, "1 up", "1 + Alice", "1 + Bob", "1 loading", "1 go abyss soccer", "1 result", "1 lobby", "1 - Alice", "1 loading", "1 go hacienda race")
 	w.until("who is there", func() bool { return w.state.Known })
@@ -192,7 +210,7 @@ func TestTheLogSaysWhoIsThere(t *testing.T) {
 		w.writes(c.line)
 		_, mode, waits := strings.Cut(c.line, "mode ")
 		w.until(fmt.Sprintf("%s after line %d", c.want, i), func() bool {
-			return strings.Join(w.ids(), " ") == c.want && (!waits || w.state.Mode == mode)
+			return strings.Join(w.ids(), " ") == c.want && w.state.PlayersThere() == len(w.ids()) && (!waits || w.state.Mode == mode)
 		})
 	}
 	w.until("it stopped", func() bool { return !w.state.Serving })
