@@ -39,6 +39,7 @@ type runOptions struct {
 	listen     string
 	envFile    string
 	templates  []string
+	generic    genericFlags
 }
 
 func runCommand(game *exit, getenv func(string) string) *cobra.Command {
@@ -54,8 +55,9 @@ func runCommand(game *exit, getenv func(string) string) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.game, "game", "stk", "which game it is: stk")
-	f.Uint16Var(&o.port, "game-port", 2759, "the UDP port that the game was told to serve on")
+	f.StringVar(&o.game, "game", "stk", "which game it is: stk, or generic for any other")
+	o.generic.add(f)
+	f.Uint16Var(&o.port, "game-port", 2759, "the port that the game was told to serve on")
 	f.StringVar(&o.log, "log", defaultLog(getenv), "the game's log file")
 	f.StringVar(&o.query, "query-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(stk.QueryPort)), "where the game answers the LAN query")
 	f.StringVar(&o.sdkAddress, "sdk-address", sdkAddress(getenv), "HOST:PORT of the Agones SDK server")
@@ -115,9 +117,7 @@ var forbidden = []string{"8080", "9357", "9358"}
 
 func (o *runOptions) check(argv []string) error {
 	faults := []error{o.policy.Validate()}
-	if o.game != "stk" {
-		faults = append(faults, fmt.Errorf("game %q is not known: use stk", o.game))
-	}
+	faults = append(faults, o.checkGame()...)
 	if o.port == 0 {
 		faults = append(faults, errors.New("game-port 0: name the port that the game was told to serve on"))
 	}
@@ -167,11 +167,7 @@ func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 		_ = listener.Close() // the client's error counts
 		return err
 	}
-	watched := stk.New(stk.Options{
-		Port: o.port, Log: o.log, Query: o.query, Logger: log,
-		Observed: stk.Observed{Line: metrics.Line, Asked: metrics.Asked, Socket: metrics.Socket},
-	})
-	r := runner.New(o.policy, o.telling(client, log), watched, log, metrics.Did)
+	r := runner.New(o.policy, o.telling(client, log), o.watched(log, metrics), log, metrics.Did)
 	var child *process.Process
 	if len(argv) > 0 {
 		if child, err = o.start(c, argv, client); err != nil {

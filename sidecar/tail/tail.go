@@ -33,8 +33,8 @@ type Line struct {
 }
 
 // Follow calls line with each line of the file at path until ctx ends. A last line without an end is kept until it has one.
-// Follow holds at most MaxLine bytes and returns ctx's error.
-func Follow(ctx context.Context, path string, line func(Line)) error {
+// Each caughtUp is called once, after the old lines. Follow holds at most MaxLine bytes and returns ctx's error.
+func Follow(ctx context.Context, path string, line func(Line), caughtUp ...func()) error {
 	f := follower{path: path, line: line}
 	defer f.close()
 	if f.open() {
@@ -48,6 +48,10 @@ func Follow(ctx context.Context, path string, line func(Line)) error {
 	defer tick.Stop()
 	for {
 		f.read(ctx)
+		for _, told := range caughtUp {
+			told()
+		}
+		caughtUp = nil
 		select {
 		case _, ok := <-events:
 			if !ok {

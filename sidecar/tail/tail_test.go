@@ -172,3 +172,25 @@ func TestLinesComeAtOnce(t *testing.T) {
 		t.Errorf("the median line took %s, as if nobody was told of it", median)
 	}
 }
+
+func TestItSaysWhenTheOldLinesHaveBeenRead(t *testing.T) {
+	for text, want := range map[string]string{"": "", "one\ntwo\npart": "one two"} {
+		path := filepath.Join(t.TempDir(), "log")
+		if text != "" {
+			write(t, path, text)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var got []string
+		told := 0
+		err := tail.Follow(ctx, path, func(l tail.Line) { got = append(got, string(l.Text)) }, func() {
+			if told++; strings.Join(got, " ") != want {
+				t.Errorf("caught up after %q, want after %q", got, want)
+			}
+			cancel()
+		})
+		if !errors.Is(err, context.Canceled) || told != 1 {
+			t.Errorf("Follow() = %v, and said %d times that it caught up, want once", err, told)
+		}
+	}
+}
