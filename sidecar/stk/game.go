@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -164,7 +165,7 @@ func (g *Game) rush(ctx context.Context) {
 
 // begin forgets what the log of an earlier server said: a server begins a log of its own.
 func (g *Game) begin() {
-	g.listening, g.listened, g.noQuery, g.players, g.match = false, false, false, nil, ""
+	g.listening, g.listened, g.noQuery, g.players, g.match, g.answered = false, false, false, nil, "", time.Time{}
 	if g.wrong != 0 {
 		g.wrong = 0
 		g.emit(sidecar.Faulty{})
@@ -237,7 +238,7 @@ const (
 // seat takes in a player whom the log names. Beyond the bound the oldest is forgotten.
 func (g *Game) seat(x PlayerJoined) {
 	g.joined++
-	name := x.Name[:min(len(x.Name), maxName)]
+	name := strings.ToValidUTF8(x.Name[:min(len(x.Name), maxName)], "\uFFFD") // it may go into the GameServer
 	g.players = append(g.players, seated{sidecar.Player{ID: sidecar.IDPrefix + strconv.Itoa(g.joined), Name: name}, x.Addr})
 	if len(g.players) > maxPlayers {
 		g.players = slices.Delete(g.players, 0, 1)
