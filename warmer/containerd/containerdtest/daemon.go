@@ -64,7 +64,7 @@ func start(t testing.TB, disk int64) *Daemon {
 	if os.Geteuid() != 0 {
 		t.Skip("containerd needs root")
 	}
-	dir, err := os.MkdirTemp("", "ctrd-") // a socket's path is short
+	dir, err := os.MkdirTemp("", "ctrd-") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func (d *Daemon) untilServing() {
 	deadline := time.After(30 * time.Second)
 	for {
 		if conn, err := (&net.Dialer{}).DialContext(d.t.Context(), "unix", d.Socket); err == nil {
-			conn.Close()
+			_ = conn.Close() // it was there
 			if r, err := containerd.Open(d.t.Context(), containerd.Options{Socket: d.Socket}); err == nil {
 				_ = r.Close() // it answered
 				return
