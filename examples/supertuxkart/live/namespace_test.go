@@ -60,12 +60,12 @@ func use(dir string) {
 var ways = map[string]bool{"beside": false, "wrapper": true}
 
 // inBothWays runs a test beside the game, and around it. Each is alone.
-func inBothWays(t *testing.T, test func(t *testing.T, wrapped bool)) {
+func inBothWays(t *testing.T, test func(r *rig, wrapped bool)) {
 	t.Helper()
 	for name, wrapped := range ways {
 		t.Run(name, func(t *testing.T) {
 			if alone(t) {
-				test(t, wrapped)
+				test(newRig(t), wrapped)
 			}
 		})
 	}
