@@ -246,6 +246,9 @@ func TestAStrayPeerChangesNothing(t *testing.T) {
 	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--allocation", "self", "--empty-grace", "0s")
 		r.untilState(sidecar.Ready)
+		r.until("what is said of a server that waits", func() bool {
+			return r.agones.GameServer().Labels[sidecar.SDKPrefix+"phase"] == "waiting"
+		})
 		calls := r.calls("SetLabel") + r.calls("AddListValue")
 		for range 3 {
 			stray(r.t)
