@@ -140,12 +140,10 @@ func prepare(t testing.TB) {
 	builder, image := filepath.Join(shared.dir, "builder"), filepath.Join(shared.dir, "image.oci")
 	command(t, "go", "build", "-o", builder, "../../../cmd/builder")
 	command(t, builder, "build", "-f", "../pipeline.yaml", "--profile", "full", "--platform", "linux/"+runtime.GOARCH, "--layout", image,
-		"--cache-dir", filepath.Join(shared.dir, "cache"), "--lock", filepath.Join(shared.dir, "assets.lock"))
+		"--cache-dir", "../../../.cache/demo/builder", "--lock", filepath.Join(shared.dir, "assets.lock")) // the cache is make demo's
 	unpack(t, image)
-	for _, used := range []string{image, filepath.Join(shared.dir, "cache")} {
-		if err := os.RemoveAll(used); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.RemoveAll(image); err != nil {
+		t.Fatal(err)
 	}
 	// Last: it says that all is there. Static, as in its image.
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags=-s -w", "-o", shared.sidecar, "../../../cmd/sidecar")
