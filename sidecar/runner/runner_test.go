@@ -167,6 +167,10 @@ func TestASilentGameIsGivenUpByAgones(t *testing.T) {
 		p.game.alive = false
 		p.pass(7 * time.Second) // the window is 7.5 s
 		p.want(sidecar.Ready, sidecar.Waiting)
+		p.pass(5 * time.Second)
+		if got := p.r.State().Withheld; got != sidecar.Silent {
+			p.Errorf("withheld = %q, want %q", got, sidecar.Silent)
+		}
 		p.pass(time.Minute)
 		p.want(sidecar.Unhealthy, sidecar.Over)
 	})
