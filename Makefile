@@ -53,6 +53,10 @@ prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
 	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
+prove-containerd: ## a real containerd is warmed, killed, filled up and started from
+	@./scripts/deps.sh containerd
+	CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v ./cmd/warmer ./warmer/...
+
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
@@ -63,4 +67,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit prove-profile fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit prove-containerd prove-profile fuzz clean

@@ -78,7 +78,10 @@ func (f failure) Unwrap() error { return f.error }
 // ExitCode is 3 for what a registry does not have or what is damaged, 4 for refused credentials, 5 for what may pass.
 func (f failure) ExitCode() int {
 	_, damaged := errors.AsType[*warmer.DigestError](f.error)
+	_, misused := errors.AsType[misuse](f.error)
 	switch {
+	case misused:
+		return 2
 	case errors.Is(f.error, warmer.ErrDenied):
 		return 4
 	case damaged, errors.Is(f.error, registry.ErrContent), errors.Is(f.error, registry.ErrReference), errors.Is(f.error, manifest.ErrInvalid),

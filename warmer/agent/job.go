@@ -39,7 +39,7 @@ func (l *loop) start(a warmer.Action) {
 		} else {
 			out = l.agent.do(ctx, j, w, known, service)
 		}
-		if cause := context.Cause(ctx); out.err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		if cause := context.Cause(ctx); out.err != nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(out.err, errFloor) {
 			out.err = cause
 		}
 		l.agent.post(l.ctx, func(l *loop) { l.ended(j, out) })
@@ -80,8 +80,8 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 		out.err = a.o.Runtime.Keep(ctx, hold, known.Image)
 	case warmer.Unpin, warmer.Evict, warmer.Wait:
 	}
-	if errors.Is(context.Cause(ctx), errFloor) {
-		out.err = errors.Join(out.err, a.giveBack(ctx, hold))
+	if full := errors.Is(context.Cause(ctx), errFloor) || j.guarded && out.err != nil && a.belowFloor(ctx); full {
+		out.err = errors.Join(errFloor, out.err, a.giveBack(ctx, hold))
 	}
 	if out.err == nil && j.guarded {
 		return out
@@ -93,6 +93,12 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 	}
 	out.observed = &o
 	return out
+}
+
+// belowFloor says that there is less room than there has to be: then that is why something failed.
+func (a *Agent) belowFloor(ctx context.Context) bool {
+	d, err := a.o.Runtime.Disk(ctx)
+	return err == nil && d.Free < a.floor(d)
 }
 
 // giveBack frees what was taken for an image that does not fit.

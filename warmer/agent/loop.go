@@ -34,6 +34,7 @@ type loop struct {
 	observing bool
 	again     bool // observe once more
 	observed  time.Time
+	published time.Time
 	waits     []warmer.Action
 }
 
@@ -73,8 +74,11 @@ func newLoop(a *Agent, service bool) *loop {
 	}
 }
 
-// guardEvery is how often the disk is looked at while something is written to it.
-const guardEvery = 250 * time.Millisecond
+// How often the disk is looked at while something is written to it, and the status brought up to date.
+const (
+	guardEvery   = 50 * time.Millisecond
+	publishEvery = 250 * time.Millisecond
+)
 
 func (l *loop) run(ctx context.Context, finished func() bool) {
 	l.ctx = ctx
@@ -97,17 +101,31 @@ func (l *loop) run(ctx context.Context, finished func() bool) {
 			guard.Stop()
 		}
 		wake.Reset(l.sleep())
+		if !l.await(ctx, guard.C, wake.C) {
+			return
+		}
+	}
+}
+
+// await takes in what happens next, and returns false when the run is over.
+func (l *loop) await(ctx context.Context, guard, wake <-chan time.Time) bool {
+	for {
 		select {
 		case f := <-l.agent.inbox:
 			f(l)
-		case <-guard.C:
+			return true
+		case <-guard:
 			l.guard()
-		case <-wake.C:
+			if time.Since(l.published) > publishEvery {
+				l.publish()
+			}
+		case <-wake:
 			if !l.observing && time.Since(l.observed) >= l.agent.o.Observe {
 				l.observe()
 			}
+			return true
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

@@ -141,8 +141,12 @@ func (l *loop) setDisk(d warmer.Disk, err error) {
 		l.disk, l.diskErr = warmer.Disk{Free: 1 << 62}, err
 		return
 	}
-	d.Floor = max(l.agent.o.FloorBytes, d.Total/100*int64(l.agent.o.FloorPercent))
+	d.Floor = l.agent.floor(d)
 	l.disk, l.diskErr = d, nil
+}
+
+func (a *Agent) floor(d warmer.Disk) int64 {
+	return max(a.o.FloorBytes, d.Total/100*int64(a.o.FloorPercent))
 }
 
 // guard looks at the disk while something is written, and ends that when the floor is reached.

@@ -67,10 +67,11 @@ type Bytes struct {
 
 // publish makes the status that others read.
 func (l *loop) publish() {
+	l.published = time.Now()
 	s := Status{
 		Observed: !l.observed.IsZero(), Players: l.players, Bandwidth: l.pace().Bandwidth,
 		DiskFree: l.disk.Free, DiskTotal: l.disk.Total, DiskFloor: l.disk.Floor, Images: []ImageStatus{},
-		At: time.Now(), Running: len(l.running),
+		At: l.published, Running: len(l.running),
 	}
 	if l.diskErr != nil {
 		s.DiskFree = 0

@@ -125,16 +125,22 @@ func Select(d warmer.Digest, data []byte, platform string) (warmer.Descriptor, e
 	match := platforms.Only(want)
 	var best *specs.Descriptor
 	var there []string
+	var unsaid []*specs.Descriptor
 	for i := range doc.Manifests {
 		m := &doc.Manifests[i]
-		if m.Platform == nil || m.MediaType != specs.MediaTypeImageManifest && m.MediaType != dockerManifest {
+		if m.MediaType != specs.MediaTypeImageManifest && m.MediaType != dockerManifest {
 			continue
 		}
-		if !match.Match(*m.Platform) {
+		if m.Platform == nil {
+			unsaid = append(unsaid, m)
+		} else if !match.Match(*m.Platform) {
 			there = append(there, printable(platforms.Format(*m.Platform)))
 		} else if best == nil || match.Less(*m.Platform, *best.Platform) {
 			best = m
 		}
+	}
+	if best == nil && len(unsaid) == 1 { // its configuration says
+		best = unsaid[0]
 	}
 	if best == nil {
 		if len(there) > 10 {
@@ -179,7 +185,7 @@ func Image(target, manifest warmer.Descriptor, data []byte, platform string, con
 	if err != nil {
 		return warmer.Image{}, err
 	}
-	diffs, err := diffIDs(image.Config.Digest, raw, platform, target.Digest == manifest.Digest)
+	diffs, err := diffIDs(image.Config.Digest, raw, platform)
 	if err != nil {
 		return warmer.Image{}, err
 	}
@@ -226,13 +232,13 @@ func phase(annotations map[string]string) string {
 	return warmer.PhaseOther
 }
 
-// diffIDs reads them from a configuration. alone says that no index chose it, so that its platform has to be looked at.
-func diffIDs(d warmer.Digest, data []byte, platform string, alone bool) ([]warmer.Digest, error) {
+// diffIDs reads them from a configuration, which has to be for the platform.
+func diffIDs(d warmer.Digest, data []byte, platform string) ([]warmer.Digest, error) {
 	var config specs.Image
 	if err := json.Unmarshal(data, &config); err != nil {
 		return nil, invalid(d, "%w", err)
 	}
-	if alone && config.OS != "" {
+	if config.OS != "" {
 		want, err := platforms.Parse(platform)
 		if err != nil {
 			return nil, fmt.Errorf("platform %q: %w", platform, err)

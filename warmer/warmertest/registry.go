@@ -1,6 +1,7 @@
 package warmertest
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,6 +23,7 @@ type Registry struct {
 	requests map[string]int
 	bytes    int64
 	pace     int
+	corrupt  bool
 	next     time.Time
 	fault    func(http.ResponseWriter, *http.Request) bool
 }
@@ -114,6 +116,9 @@ func (m *meter) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		part := p[:min(len(p), 32<<10)]
 		m.registry.await(len(part))
+		if m.registry.corrupts() {
+			part = bytes.Repeat([]byte{0xff}, len(part))
+		}
 		n, err := m.ResponseWriter.Write(part)
 		written += n
 		m.registry.mu.Lock()
@@ -125,6 +130,19 @@ func (m *meter) Write(p []byte) (int, error) {
 		p = p[len(part):]
 	}
 	return written, nil
+}
+
+// Corrupt has other bytes sent than are stored, of every blob.
+func (r *Registry) Corrupt(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.corrupt = on
+}
+
+func (r *Registry) corrupts() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.corrupt
 }
 
 // await waits until n more bytes may be sent.

@@ -29,22 +29,27 @@ type Daemon struct {
 	// Root is where it keeps its data.
 	Root string
 
-	t       testing.TB
-	dir     string
-	binary  string
-	cmd     *exec.Cmd
-	ended   chan struct{}
-	runtime *containerd.Runtime
+	t      testing.TB
+	disk   int64
+	dir    string
+	binary string
+	cmd    *exec.Cmd
+	ended  chan struct{}
 }
 
 // Start runs a containerd until the test ends. It skips the test without root, or without a containerd in the environment.
 func Start(t testing.TB) *Daemon {
 	t.Helper()
-	return StartIn(t, "")
+	return start(t, 0)
 }
 
-// StartIn runs it with its data in a folder, such as a small file system.
-func StartIn(t testing.TB, root string) *Daemon {
+// StartSmall runs one whose data lies on a disk of a number of bytes. [Daemon.Seen] is where others see it.
+func StartSmall(t testing.TB, bytes int64) *Daemon {
+	t.Helper()
+	return start(t, bytes)
+}
+
+func start(t testing.TB, disk int64) *Daemon {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: runs a real containerd")
@@ -65,10 +70,7 @@ func StartIn(t testing.TB, root string) *Daemon {
 			t.Error(err)
 		}
 	})
-	if root == "" {
-		root = filepath.Join(dir, "root")
-	}
-	d := &Daemon{Socket: filepath.Join(dir, "s"), Root: root, t: t, dir: dir, binary: binary}
+	d := &Daemon{Socket: filepath.Join(dir, "s"), Root: filepath.Join(dir, "root"), disk: disk, t: t, dir: dir, binary: binary}
 	d.configure()
 	d.run()
 	t.Cleanup(d.Kill)
@@ -127,8 +129,8 @@ func (d *Daemon) run() {
 		d.t.Fatal(err)
 	}
 	defer log.Close()
-	script := `mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run && exec "$0" --config "$1"`
-	d.cmd = exec.CommandContext(context.WithoutCancel(d.t.Context()), "sh", "-c", script, d.binary, filepath.Join(d.dir, "config.toml"))
+	script := `mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run && if [ "$3" != 0 ]; then mount -t tmpfs -o "size=$3" tmpfs "$2"; fi && exec "$0" --config "$1"`
+	d.cmd = exec.CommandContext(context.WithoutCancel(d.t.Context()), "sh", "-c", script, d.binary, filepath.Join(d.dir, "config.toml"), d.Root, strconv.FormatInt(d.disk, 10))
 	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(d.binary)+":"+os.Getenv("PATH"))
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
@@ -192,8 +194,8 @@ func (d *Daemon) Log() string {
 	return string(raw)
 }
 
-// Pid is the daemon's process, whose namespaces are those of its containers' mounts.
-func (d *Daemon) Pid() int { return d.cmd.Process.Pid }
+// Seen is the daemon's root as processes outside of its namespaces see it.
+func (d *Daemon) Seen() string { return fmt.Sprintf("/proc/%d/root%s", d.cmd.Process.Pid, d.Root) }
 
 // Runtime connects to the daemon until the test ends.
 func (d *Daemon) Runtime(owner string) *containerd.Runtime {
