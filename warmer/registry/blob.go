@@ -33,7 +33,7 @@ func (c *Client) Blob(ctx context.Context, ref string, d warmer.Descriptor, offs
 	if offset == d.Size {
 		return io.NopCloser(http.NoBody), nil
 	}
-	from, err := c.endpoints(r.Registry, func(h hosts.Host) bool { return h.Pull })
+	from, err := c.endpoints(r, func(h hosts.Host) bool { return h.Pull })
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry/auth"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry/hosts"
 )
@@ -135,11 +136,12 @@ func (c *Client) throttle(ctx context.Context, n int) error {
 	return err
 }
 
-// endpoints gives the hosts to ask for a registry's images that are trusted with what is wanted.
-func (c *Client) endpoints(registry string, wanted func(hosts.Host) bool) ([]*endpoint, error) {
-	all, err := c.configuration(registry)
+// endpoints gives the hosts to ask for an image that are trusted with what is wanted. A configuration that cannot be read
+// may be another a moment later: like a registry, it is unavailable.
+func (c *Client) endpoints(ref Reference, wanted func(hosts.Host) bool) ([]*endpoint, error) {
+	all, err := c.configuration(ref.Registry)
 	if err != nil {
-		return nil, err
+		return nil, &warmer.RegistryError{Ref: ref.String(), Registry: ref.Registry, Err: err}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(e *endpoint) bool { return !wanted(e.host) }), nil
 }
@@ -148,7 +150,7 @@ func (c *Client) endpoints(registry string, wanted func(hosts.Host) bool) ([]*en
 func (c *Client) configuration(registry string) ([]*endpoint, error) {
 	want, err := hosts.Load(c.o.HostsDir, registry, c.o.PlainHTTP)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says which file
+		return nil, err //nolint:wrapcheck // endpoints does
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +162,7 @@ func (c *Client) configuration(registry string) ([]*endpoint, error) {
 	for _, h := range want {
 		e, err := c.endpoint(h, registry)
 		if err != nil {
-			return nil, fmt.Errorf("registry %s: host %s: %w", registry, h.Name, err)
+			return nil, fmt.Errorf("registry configuration: host %s: %w", h.Name, err)
 		}
 		fresh.endpoints = append(fresh.endpoints, e)
 	}

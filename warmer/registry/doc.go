@@ -14,6 +14,7 @@
 //   - Mirrors are tried in their order. A failing one is passed over for the next while it backs off, or for the rest of the
 //     call if it lacks the content, denies it, or sends other content than was asked for. When all fail, the error is that
 //     of the last host, which is the registry itself.
+//   - A configuration that cannot be read is an error, even if the registry could be reached without it.
 //   - Errors match [warmer.ErrNotFound], [warmer.ErrDenied] or [warmer.ErrUnavailable] and are a [warmer.RegistryError], or
 //     match [ErrReference] or [ErrContent], or are the context's.
 //

@@ -31,7 +31,7 @@ func (c *Client) Resolve(ctx context.Context, ref string) (warmer.Descriptor, er
 	if r.Digest != "" {
 		return warmer.Descriptor{Digest: r.Digest}, nil
 	}
-	from, err := c.endpoints(r.Registry, func(h hosts.Host) bool { return h.Resolve })
+	from, err := c.endpoints(r, func(h hosts.Host) bool { return h.Resolve })
 	if err != nil {
 		return warmer.Descriptor{}, err
 	}
@@ -77,7 +77,7 @@ func (c *Client) Manifest(ctx context.Context, ref string, d warmer.Descriptor) 
 	if err != nil {
 		return nil, warmer.Descriptor{}, err
 	}
-	from, err := c.endpoints(r.Registry, func(h hosts.Host) bool { return h.Pull })
+	from, err := c.endpoints(r, func(h hosts.Host) bool { return h.Pull })
 	if err != nil {
 		return nil, warmer.Descriptor{}, err
 	}

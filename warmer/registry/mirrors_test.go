@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -182,8 +183,9 @@ func TestTheConfigurationIsReadAnew(t *testing.T) {
 		}
 	}
 	writeHosts(t, dir, host, "server = ")
-	if _, err := c.Resolve(t.Context(), ref); err == nil {
-		t.Error("Resolve with a hosts.toml that does not parse succeeded")
+	_, err := c.Resolve(t.Context(), ref)
+	if e := registryError(t, err); !errors.Is(err, warmer.ErrUnavailable) || e.Registry != host || !strings.Contains(err.Error(), "hosts.toml") {
+		t.Errorf("Resolve with a hosts.toml that does not parse = %v, want it named", err)
 	}
 }
 
