@@ -254,11 +254,19 @@ func TestNode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := node("n")
 			n.Labels, n.Spec.Taints = c.labels, c.taints
-			changed, thawed := decide.Node(&n, c.cache, c.sets)
+			changed, thawed := decide.Node(&n, c.cache, c.sets, true)
 			if got := fmt.Sprint(n.Labels, len(n.Spec.Taints), changed, thawed); got != c.want {
 				t.Errorf("Node = %s, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestNoTaintGoesBeforeTheSetsAreComplete(t *testing.T) {
+	n := node("n")
+	n.Spec.Taints = []corev1.Taint{{Key: v1alpha1.ColdTaint}}
+	if changed, thawed := decide.Node(&n, cache("n"), nil, false); changed || thawed || !decide.Cold(&n) {
+		t.Errorf("Node = %t, %t with taints %v", changed, thawed, n.Spec.Taints)
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 
 // Node makes a node's labels say which WarmSets are warm there, takes its cold taint away if everything that applies is,
 // and says whether either changed something. It never adds a taint. With nothing that applies, a node is warm once its
-// agent has looked at it.
-func Node(n *corev1.Node, cache *v1alpha1.NodeCache, sets []v1alpha1.WarmSet) (changed, thawed bool) {
-	labels, all := map[string]bool{}, cache != nil && Belongs(cache, n) && cache.Status.Observed
+// agent has looked at it. settled says that sets are complete: before, no taint goes.
+func Node(n *corev1.Node, cache *v1alpha1.NodeCache, sets []v1alpha1.WarmSet, settled bool) (changed, thawed bool) {
+	labels, all := map[string]bool{}, settled && cache != nil && Belongs(cache, n) && cache.Status.Observed
 	for i := range sets {
 		s := &sets[i]
 		if chosen, err := NodesOf(&s.Spec); err != nil || !chosen.Match(n) || len(s.Spec.Images) == 0 {
@@ -27,13 +27,17 @@ func Node(n *corev1.Node, cache *v1alpha1.NodeCache, sets []v1alpha1.WarmSet) (c
 		}
 	}
 	changed = label(n, labels)
-	cold := func(t corev1.Taint) bool { return t.Key == v1alpha1.ColdTaint }
-	if all && slices.ContainsFunc(n.Spec.Taints, cold) {
+	if all && Cold(n) {
 		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, cold)
 		return true, true
 	}
 	return changed, false
 }
+
+// Cold says that a node has the startup taint.
+func Cold(n *corev1.Node) bool { return slices.ContainsFunc(n.Spec.Taints, cold) }
+
+func cold(t corev1.Taint) bool { return t.Key == v1alpha1.ColdTaint }
 
 func warm(n *corev1.Node, cache *v1alpha1.NodeCache, s *v1alpha1.WarmSet) bool {
 	for _, w := range s.Spec.Images {

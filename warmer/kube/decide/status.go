@@ -101,9 +101,16 @@ func Find(cache *v1alpha1.NodeCache, n *corev1.Node, ref string, layers v1alpha1
 	if layers == "" {
 		layers = v1alpha1.AllLayers
 	}
+	if c := find(cache, ref, layers); c != nil {
+		return c
+	}
 	full, _ := Normal(ref) // what is none is looked for as it is
+	return find(cache, full, layers)
+}
+
+func find(cache *v1alpha1.NodeCache, ref string, layers v1alpha1.Layers) *v1alpha1.CachedImage {
 	for i := range cache.Status.Images {
-		if c := &cache.Status.Images[i]; c.Ref == full && c.Layers == layers {
+		if c := &cache.Status.Images[i]; c.Ref == ref && c.Layers == layers {
 			return c
 		}
 	}
