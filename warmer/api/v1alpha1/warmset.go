@@ -41,7 +41,7 @@ type WarmSetList struct {
 // WarmSetSpec is what is wanted.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.fleet) || (has(self.images) && size(self.images) > 0)",message="name what shall be warm: images, or a fleet whose images these are"
-// +kubebuilder:validation:XValidation:rule="has(self.fleet) == has(oldSelf.fleet) && (!has(self.fleet) || (self.fleet.name == oldSelf.fleet.name && self.fleet.namespace == oldSelf.fleet.namespace))",message="fleet cannot be changed: make another WarmSet"
+// +kubebuilder:validation:XValidation:rule="has(self.fleet) == has(oldSelf.fleet)",message="fleet cannot be added or taken away: make another WarmSet"
 type WarmSetSpec struct {
 	// images shall be warm. The controller writes them where fleet is set.
 	//
@@ -117,10 +117,12 @@ type FleetReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="fleet cannot be changed: make another WarmSet"
 	Namespace string `json:"namespace"`
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="fleet cannot be changed: make another WarmSet"
 	Name string `json:"name"`
 
 	// rejected are images of the Fleet that cannot be warmed, because no kubelet could pull them.
