@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -33,6 +35,10 @@ type Options struct {
 // DefaultSocket is where containerd listens unless it is told otherwise.
 const DefaultSocket = "/run/containerd/containerd.sock"
 
+// maxWriters is how many blobs are written at once, each through a connection of its own: a connection's window is 64 KiB,
+// whatever goes through it.
+const maxWriters = 4
+
 const (
 	dialTimeout  = 5 * time.Second
 	leaseExpires = 24 * time.Hour
@@ -43,8 +49,12 @@ type Runtime struct {
 	client      *client.Client
 	snapshotter string
 	root        string
+	rebases     bool // snapshots can get their parent when they are committed
 	owner       string
 	log         *slog.Logger
+	leased      sync.Map // time.Time by ID: when a lease was there
+	writers     chan *client.Client
+	underway    sync.Map // chan struct{} by chain ID, closed at the end
 }
 
 var _ warmer.Runtime = (*Runtime)(nil)
@@ -73,9 +83,16 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable)
 	}
-	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log}
+	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log, writers: make(chan *client.Client, maxWriters)}
+	for range maxWriters { // each connects when it is used first
+		w, err := client.New(o.Socket, client.WithDefaultNamespace(o.Namespace), client.WithTimeout(dialTimeout))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable), r.Close())
+		}
+		r.writers <- w
+	}
 	if err := r.greet(ctx, o.Socket); err != nil {
-		_ = c.Close() // the greeting's error counts
+		_ = r.Close() // the greeting's error counts
 		return nil, err
 	}
 	return r, nil
@@ -101,28 +118,39 @@ func (r *Runtime) greet(ctx context.Context, path string) error {
 	if _, err := r.client.Version(ctx); err != nil {
 		return fmt.Errorf("%s does not answer as containerd does: %w", path, problem(err))
 	}
-	if r.root == "" {
-		r.root = r.snapshotterRoot(ctx)
-	}
+	r.introduce(ctx)
 	if _, err := r.client.SnapshotService(r.snapshotter).Usage(ctx, "none"); problem(err) != nil && !errors.Is(problem(err), warmer.ErrNotFound) {
 		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, problem(err))
 	}
 	return nil
 }
 
-// Close ends the connection.
-func (r *Runtime) Close() error { return r.client.Close() }
+// Close ends the connections, once nothing is fetched any more.
+func (r *Runtime) Close() error {
+	err := r.client.Close()
+	for {
+		select {
+		case w := <-r.writers:
+			err = errors.Join(err, w.Close())
+		default:
+			return err
+		}
+	}
+}
 
 // Snapshotter is the one in use.
 func (r *Runtime) Snapshotter() string { return r.snapshotter }
 
 func (r *Runtime) snaps() snapshots.Snapshotter { return r.client.SnapshotService(r.snapshotter) }
 
-// snapshotterRoot is where the snapshotter says that it keeps its files; empty if it does not say.
-func (r *Runtime) snapshotterRoot(ctx context.Context) string {
+// introduce asks what the snapshotter can do, and where it keeps its files. Not every version says.
+func (r *Runtime) introduce(ctx context.Context) {
 	answer, err := r.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+r.snapshotter)
 	if err != nil || len(answer.Plugins) == 0 {
-		return ""
+		return
 	}
-	return answer.Plugins[0].Exports["root"]
+	r.rebases = slices.Contains(answer.Plugins[0].Capabilities, snapshots.RebaseCap)
+	if r.root == "" {
+		r.root = answer.Plugins[0].Exports["root"]
+	}
 }
