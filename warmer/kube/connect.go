@@ -10,9 +10,12 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/scheme"
 )
 
+// Cluster is how to reach one.
+type Cluster = rest.Config
+
 // Config finds the cluster: by the file that is named, else by the pod that this runs in, else by $KUBECONFIG or the home
 // folder's .kube/config. It has a namespace, if one is chosen there.
-func Config(kubeconfig, agent string) (*rest.Config, string, error) {
+func Config(kubeconfig, agent string) (*Cluster, string, error) {
 	if kubeconfig == "" {
 		if c, err := rest.InClusterConfig(); err == nil {
 			c.UserAgent = agent
@@ -35,7 +38,7 @@ func Config(kubeconfig, agent string) (*rest.Config, string, error) {
 }
 
 // Client reads and writes without a cache.
-func Client(c *rest.Config) (client.Client, error) {
+func Client(c *Cluster) (client.Client, error) {
 	out, err := client.New(c, client.Options{Scheme: scheme.New()})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.Host, err)
