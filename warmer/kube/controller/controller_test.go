@@ -48,6 +48,14 @@ func newCluster(t *testing.T) *cluster {
 	return &cluster{T: t, Server: kubetest.Start(t)}
 }
 
+// account has the rights that a controller has in a cluster.
+func (c *cluster) account() *rest.Config {
+	c.Helper()
+	config := c.ServiceAccount(c, kubetest.Controller, "")
+	config.QPS = 100
+	return config
+}
+
 // quick are settings that keep tests from waiting.
 func quick() controller.Options {
 	return controller.Options{Coalesce: 10 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
@@ -237,7 +245,7 @@ func isCold(n *corev1.Node) bool {
 func TestAFleetIsFollowed(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	f := c.fleet("stk", "r.test/stk:1", "r.test/sidecar:1")
 	c.wantImages("default.stk", "r.test/stk:1", "r.test/sidecar:1")
 	c.wantEvent("stk", v1alpha1.ReasonDerived)
@@ -291,7 +299,7 @@ func TestAnAuthorsWarmSetFollowsItsFleet(t *testing.T) {
 	own := &v1alpha1.WarmSet{ObjectMeta: metav1.ObjectMeta{Name: "mine"}, Spec: v1alpha1.WarmSetSpec{Fleet: &v1alpha1.FleetReference{Namespace: "default", Name: "stk"}, Layers: v1alpha1.AssetsLayers}}
 	c.create(own)
 	f := c.fleet("stk", "r.test/stk:1")
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	c.wantImages("mine", "r.test/stk:1")
 	if err := c.Delete(t.Context(), f); err != nil {
 		t.Fatal(err)
@@ -309,7 +317,7 @@ func TestOnlyTheNamespacesThatWereChosen(t *testing.T) {
 	c.create(other)
 	o := quick()
 	o.Namespaces = []string{"default"}
-	c.control(c.Config(), o)
+	c.control(c.account(), o)
 	c.fleet("stk", "r.test/stk:1")
 	c.wantImages("default.stk", "r.test/stk:1")
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(set("kube-public.other")), &v1alpha1.WarmSet{}); !apierrors.IsNotFound(err) {
@@ -319,7 +327,7 @@ func TestOnlyTheNamespacesThatWereChosen(t *testing.T) {
 
 func TestNodesSayHowFarASetIs(t *testing.T) {
 	c := newCluster(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	a, b := c.Node(t, "a", map[string]string{"role": "game"}), c.Node(t, "b", map[string]string{"role": "game"})
 	c.Node(t, "web", nil)
 	s := set("s", "r.test/stk:1")
@@ -390,7 +398,7 @@ func (c *cluster) version() string {
 func TestBadInputIsVisible(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	t.Run("a selector that matches no node", func(t *testing.T) {
 		s := set("nowhere", "r.test/stk:1")
 		s.Spec.NodeSelector = map[string]string{"role": "none"}
@@ -425,7 +433,7 @@ func TestBadInputIsVisible(t *testing.T) {
 
 func TestAColdNodeThaws(t *testing.T) {
 	c := newCluster(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	cold := corev1.Taint{Key: v1alpha1.ColdTaint, Effect: corev1.TaintEffectNoSchedule}
 	c.create(set("s", "r.test/stk:1"))
 	c.create(set("t", "r.test/stk:2"))
@@ -458,7 +466,7 @@ func TestAColdNodeThaws(t *testing.T) {
 
 func TestAgonesMayComeLater(t *testing.T) {
 	c := newCluster(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	n := c.Node(t, "a", nil)
 	c.Report(t, n, image("r.test/stk:1", v1alpha1.ImageWarm))
 	c.create(set("s", "r.test/stk:1"))
@@ -471,7 +479,7 @@ func TestAgonesMayComeLater(t *testing.T) {
 func TestPlayersReachTheirNode(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	c.Report(t, c.Node(t, "a", nil))
 	c.Report(t, c.Node(t, "b", nil))
 	g := object("GameServer", "default", "gs", map[string]any{})
@@ -509,7 +517,7 @@ func (c *cluster) wantPlayers(node string, want int32) {
 func TestARestartFindsWhatHappenedMeanwhile(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
-	stop := c.control(c.Config(), quick())
+	stop := c.control(c.account(), quick())
 	gone := c.fleet("gone", "r.test/stk:1")
 	changed := c.fleet("changed", "r.test/stk:1")
 	c.wantImages("default.gone", "r.test/stk:1")
@@ -521,7 +529,7 @@ func TestARestartFindsWhatHappenedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.change(changed, func() { changed.Object["spec"] = map[string]any{"template": template("r.test/stk:2")} })
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	c.wantGone(&v1alpha1.WarmSet{}, "default.gone")
 	c.wantImages("default.changed", "r.test/stk:2")
 }
@@ -529,11 +537,11 @@ func TestARestartFindsWhatHappenedMeanwhile(t *testing.T) {
 func TestAnotherControllerTakesOver(t *testing.T) {
 	c := newCluster(t)
 	o := quick()
-	o.LeaseNamespace = "kube-system"
-	first := c.control(c.Config(), o)
+	o.LeaseNamespace = kubetest.Namespace
+	first := c.control(c.account(), o)
 	c.create(set("s", "r.test/stk:1"))
 	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
-	c.control(c.Config(), o)
+	c.control(c.account(), o)
 	if err := first(); err != nil {
 		t.Fatal(err)
 	}
@@ -543,7 +551,7 @@ func TestAnotherControllerTakesOver(t *testing.T) {
 
 func TestAnAPIServerThatWasAway(t *testing.T) {
 	c := newCluster(t)
-	c.control(c.Config(), quick())
+	c.control(c.account(), quick())
 	n := c.Node(t, "a", nil)
 	c.create(set("s", "r.test/stk:1"))
 	c.wantStatus("s", "1 0 0 Pulling Pulling AsExpected")
@@ -556,11 +564,11 @@ func TestAnAPIServerThatWasAway(t *testing.T) {
 func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 	c := newCluster(t)
 	o := quick()
-	o.LeaseNamespace = "kube-system"
+	o.LeaseNamespace = kubetest.Namespace
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { ended <- controller.Run(ctx, c.Config(), o) }()
+	go func() { ended <- controller.Run(ctx, c.account(), o) }()
 	c.create(set("s", "r.test/stk:1"))
 	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
 	c.Kill()
@@ -575,7 +583,7 @@ func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 		<-ended
 	}
 	c.Restart(t)
-	c.control(c.Config(), o)
+	c.control(c.account(), o)
 	c.create(set("t", "r.test/stk:1"))
 	c.wantStatus("t", "0 0 0 NoMatchingNodes Idle AsExpected")
 }

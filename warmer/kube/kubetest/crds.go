@@ -116,18 +116,20 @@ func (s *Server) InstallAgones(t testing.TB) {
 	}
 }
 
-// Apply creates the objects in the module's files.
-func (s *Server) Apply(t testing.TB, pattern string) {
-	t.Helper()
-	objects, err := read(pattern)
+// permit applies the module's roles and policies.
+func (s *Server) permit(ctx context.Context) error {
+	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	namespace.SetName(Namespace)
+	objects, err := read("config/rbac/*.yaml")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	for _, o := range objects {
-		if err := s.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
-			t.Fatalf("create %s %s: %v", o.GetKind(), o.GetName(), err)
+	for _, o := range append([]*unstructured.Unstructured{namespace}, objects...) {
+		if err := s.Create(ctx, o); err != nil {
+			return fmt.Errorf("create %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
+	return nil
 }
 
 // Eventually calls f until it returns nil, for at most half a minute.

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"testing"
 
+	authv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
@@ -96,4 +98,36 @@ func (s *Server) Report(t testing.TB, n *corev1.Node, images ...v1alpha1.CachedI
 		c.Status = v1alpha1.NodeCacheStatus{Observed: true, Images: images, Wanted: int32(len(images))}
 		return s.Status().Update(t.Context(), c)
 	})
+}
+
+// Namespace is where the module's service accounts are.
+const Namespace = "pitcrew-system"
+
+// The module's service accounts, with the roles of config/rbac.
+const (
+	Agent      = "pitcrew-warmer-agent"
+	Controller = "pitcrew-warmer-controller"
+)
+
+// ServiceAccount connects with a service account's token: that of a pod on a node, or with none named one that is bound to
+// nothing.
+func (s *Server) ServiceAccount(t testing.TB, name, node string) *rest.Config {
+	t.Helper()
+	request := &authv1.TokenRequest{}
+	if node != "" {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, GenerateName: name + "-"},
+			Spec:       corev1.PodSpec{ServiceAccountName: name, NodeName: node, AutomountServiceAccountToken: new(false), Containers: []corev1.Container{{Name: "c", Image: "r.test/none:1"}}},
+		}
+		if err := s.Create(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Delete(context.WithoutCancel(t.Context()), pod, client.GracePeriodSeconds(0)) }) // its node may be gone
+		request.Spec.BoundObjectRef = &authv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: name}}
+	if err := s.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	return s.As(request.Status.Token)
 }

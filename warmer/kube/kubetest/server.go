@@ -108,7 +108,10 @@ func (s *Server) boot() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return s.install(ctx, ours)
+	if err := s.install(ctx, ours); err != nil {
+		return err
+	}
+	return s.permit(ctx)
 }
 
 // serve starts the API server and waits until it is ready.

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
@@ -92,11 +93,16 @@ type rig struct {
 	status    agent.Status
 }
 
-// newRig follows node "n" until the test ends.
+// newRig follows node "n" until the test ends, with the rights that an agent has in a cluster.
 func newRig(t *testing.T, s *kubetest.Server) *rig {
 	t.Helper()
+	return newRigAs(t, s, s.ServiceAccount(t, kubetest.Agent, "n"))
+}
+
+func newRigAs(t *testing.T, s *kubetest.Server, c *rest.Config) *rig {
+	t.Helper()
 	r := &rig{T: t, Server: s}
-	n, err := node.New(s.Config(), node.Options{Name: "n", Version: "v1", Platform: "linux/amd64", Every: 10 * time.Millisecond, Bytes: 100 * time.Millisecond})
+	n, err := node.New(c, node.Options{Name: "n", Version: "v1", Platform: "linux/amd64", Every: 10 * time.Millisecond, Bytes: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,8 +309,9 @@ func TestTheLastPlanStandsWhileTheAPIServerIsAway(t *testing.T) {
 func TestAnAgentMayStartBeforeTheAPIServer(t *testing.T) {
 	s := kubetest.Start(t)
 	s.Node(t, "n", nil)
+	account := s.ServiceAccount(t, kubetest.Agent, "n")
 	s.Kill()
-	r := newRig(t, s)
+	r := newRigAs(t, s, account)
 	s.Restart(t)
 	r.wantTold()
 }
