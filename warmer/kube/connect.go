@@ -39,6 +39,8 @@ func Config(kubeconfig, agent string) (*Cluster, string, error) {
 
 // Client reads and writes without a cache.
 func Client(c *Cluster) (client.Client, error) {
+	c = rest.CopyConfig(c)
+	c.QPS = -1 // the server knows best
 	out, err := client.New(c, client.Options{Scheme: scheme.New()})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.Host, err)

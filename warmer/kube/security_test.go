@@ -125,7 +125,9 @@ func TestWhatNeitherMayDo(t *testing.T) {
 		do   func() error
 	}{
 		{"an agent reads no secrets", func() error { return agent.Get(ctx, client.ObjectKeyFromObject(secret), secret) }},
-		{"an agent changes no nodes", func() error { return agent.Patch(ctx, n, client.RawPatch("application/merge-patch+json", []byte(`{}`))) }},
+		{"an agent changes no nodes", func() error {
+			return agent.Patch(ctx, n, client.RawPatch("application/merge-patch+json", []byte(`{}`)))
+		}},
 		{"an agent makes no WarmSets", func() error { return agent.Create(ctx, set) }},
 		{"an agent makes no pods", func() error { return agent.Create(ctx, pod) }},
 		{"a controller reads no secrets", func() error { return controller.List(ctx, &corev1.SecretList{}) }},

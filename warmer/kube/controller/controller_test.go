@@ -26,16 +26,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
 )
 
-func TestMain(m *testing.M) {
-	code := kubetest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(kubetest.M{M: m}) }
 
 // cluster is an API server with a controller.
 type cluster struct {

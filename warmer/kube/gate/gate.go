@@ -85,6 +85,8 @@ func (g *Gate) Wait(ctx context.Context) error {
 		switch {
 		case errors.Is(err, ErrNoTarget), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			return err
+		case err != nil && ctx.Err() != nil:
+			p = last
 		case err != nil:
 			p = last
 			p.Message = err.Error()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/scheme"
@@ -193,3 +195,24 @@ func (s *Server) Restart(t testing.TB) {
 		t.Fatal(err)
 	}
 }
+
+// Kubeconfig writes one for somebody's connection and returns its name.
+func (s *Server) Kubeconfig(t testing.TB, c *rest.Config) string {
+	t.Helper()
+	k := api.NewConfig()
+	k.Clusters["c"] = &api.Cluster{Server: c.Host, CertificateAuthorityData: c.CAData}
+	k.AuthInfos["u"] = &api.AuthInfo{Token: c.BearerToken}
+	k.Contexts["x"] = &api.Context{Cluster: "c", AuthInfo: "u"}
+	k.CurrentContext = "x"
+	name := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*k, name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// M runs a package's tests as [Main] does, for what takes a [testing.M].
+type M struct{ *testing.M }
+
+// Run runs them and returns the exit code.
+func (m M) Run() int { return Main(m.M) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,16 +26,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/node"
 )
 
-func TestMain(m *testing.M) {
-	code := kubetest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(kubetest.M{M: m}) }
 
 func set(name string, spec v1alpha1.WarmSetSpec, images ...string) v1alpha1.WarmSet {
 	for _, i := range images {
