@@ -556,10 +556,10 @@ func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 	c := newCluster(t)
 	o := quick()
 	o.LeaseNamespace = kubetest.Namespace
-	ended := make(chan error, 1)
+	ended, account := make(chan error, 1), c.account()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { ended <- controller.Run(ctx, c.account(), o) }()
+	go func() { ended <- controller.Run(ctx, account, o) }()
 	c.create(set("s", "r.test/stk:1"))
 	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
 	c.Kill()

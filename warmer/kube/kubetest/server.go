@@ -137,7 +137,7 @@ func (s *Server) serve() error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(2 * time.Minute); ; {
-		if resp, err := web.Get(config.Host + "/readyz"); err == nil { //nolint:noctx // it has a timeout
+		if resp, err := web.Get(config.Host + "/readyz"); err == nil {
 			_ = resp.Body.Close() // its status counts
 			if resp.StatusCode == 200 {
 				return nil
