@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd/containerdtest"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
 	"github.com/pitcrew-dev/pitcrew/warmer/warmertest"
 )
 
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(mainEnv) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(kubetest.M{M: m})
 }
 
 func none(string) string { return "" }
