@@ -419,6 +419,20 @@ func TestBadInputIsVisible(t *testing.T) {
 		c.fleet("next", "r.test/stk:1")
 		c.wantImages("default.next", "r.test/stk:1")
 		c.wantImages("default.taken", "r.test/other:1")
+		c.wantEvent("taken", v1alpha1.ReasonNameTaken)
+		cold := c.Node(t, "cold", nil, corev1.Taint{Key: v1alpha1.ColdTaint, Effect: corev1.TaintEffectNoSchedule})
+		c.create(set("all", "r.test/all:1"))
+		all := []v1alpha1.CachedImage{image("r.test/all:1", v1alpha1.ImageWarm), image("r.test/stk:1", v1alpha1.ImageWarm), image("r.test/other:1", v1alpha1.ImageWarm)}
+		for i := range 50 {
+			all = append(all, image(fmt.Sprintf("r.test/side:%d", i), v1alpha1.ImageWarm))
+		}
+		c.Report(t, cold, all...)
+		c.wantNode("cold", func(n *corev1.Node) error {
+			if isCold(n) {
+				return errors.New("the taint is still there")
+			}
+			return nil
+		})
 	})
 }
 
