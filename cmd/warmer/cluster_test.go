@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -68,7 +70,7 @@ func TestAClusterWarmsWhatAFleetAnnounces(t *testing.T) {
 	r.reg.Push("game:2", game("2")...)
 	admin := s.Kubeconfig(t, s.Config())
 	background(t, "controller", "--kubeconfig", s.Kubeconfig(t, s.ServiceAccount(t, kubetest.Controller, "")), "--listen", "", "--probes", "", "--discover", "100ms", "--lease-namespace", kubetest.Namespace)
-	r.agent("--node", "n", "--kubeconfig", s.Kubeconfig(t, s.ServiceAccount(t, kubetest.Agent, "n")))
+	a := r.agent("--node", "n", "--kubeconfig", s.Kubeconfig(t, s.ServiceAccount(t, kubetest.Agent, "n")))
 	if err := s.Create(t.Context(), fleet("stk", r.reg.Reference("game:1"))); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +90,17 @@ func TestAClusterWarmsWhatAFleetAnnounces(t *testing.T) {
 	}
 	r.wantVerified(r.reg.Reference("game:2"))
 
+	t.Run("how large the agent is", func(t *testing.T) {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			if kb, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+				t.Logf("the agent has %s", strings.TrimSpace(kb))
+			}
+		}
+	})
 	if code, stdout, stderr := command(t, "status", "--kubeconfig", admin); code != 0 || strings.Count(stdout, "Warm") != 2 || !strings.Contains(stdout, r.reg.Reference("game:2")) {
 		t.Errorf("status: exit code %d\n%s%s", code, stdout, stderr)
 	}

@@ -36,8 +36,7 @@ const (
 	ReasonHealthy      = "AsExpected"
 	ReasonImageFailed  = "ImageFailed"
 	ReasonInvalidImage = "InvalidImage"
-	ReasonTooMany      = "TooManyImages"
 	ReasonNodeWarm     = "NodeWarm"
 	ReasonDerived      = "WarmSetDerived"
-	ReasonNotWarmYet   = "NotWarmYet"
+	ReasonNameTaken    = "WarmSetNameTaken"
 )

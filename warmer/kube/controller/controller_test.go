@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,14 +161,15 @@ func (c *cluster) wantStatus(set, want string) {
 		if err := c.Get(c.Context(), types.NamespacedName{Name: set}, s); err != nil {
 			return err
 		}
-		got := fmt.Sprint(s.Status.Nodes.Desired, s.Status.Nodes.Warm, s.Status.Nodes.Failed)
+		var got strings.Builder
+		got.WriteString(fmt.Sprint(s.Status.Nodes.Desired, s.Status.Nodes.Warm, s.Status.Nodes.Failed))
 		for _, kind := range []string{v1alpha1.Warm, v1alpha1.Progressing, v1alpha1.Degraded} {
 			if x := meta.FindStatusCondition(s.Status.Conditions, kind); x != nil {
-				got += " " + x.Reason
+				got.WriteString(" " + x.Reason)
 			}
 		}
-		if got != want || s.Status.ObservedGeneration != s.Generation {
-			return fmt.Errorf("WarmSet %s is %s at generation %d of %d, want %s", set, got, s.Status.ObservedGeneration, s.Generation, want)
+		if got.String() != want || s.Status.ObservedGeneration != s.Generation {
+			return fmt.Errorf("WarmSet %s is %s at generation %d of %d, want %s", set, got.String(), s.Status.ObservedGeneration, s.Generation, want)
 		}
 		return nil
 	})
@@ -370,20 +372,20 @@ func TestNodesSayHowFarASetIs(t *testing.T) {
 // version is that of every object that a controller writes.
 func (c *cluster) version() string {
 	c.Helper()
-	out := ""
+	var out strings.Builder
 	for _, list := range []client.ObjectList{&v1alpha1.WarmSetList{}, &v1alpha1.NodeCacheList{}, &corev1.NodeList{}} {
 		if err := c.List(c.Context(), list); err != nil {
 			c.Fatal(err)
 		}
 		if err := meta.EachListItem(list, func(o runtime.Object) error {
 			x := o.(client.Object)
-			out += x.GetName() + "@" + x.GetResourceVersion() + " "
+			out.WriteString(x.GetName() + "@" + x.GetResourceVersion() + " ")
 			return nil
 		}); err != nil {
 			c.Fatal(err)
 		}
 	}
-	return out
+	return out.String()
 }
 
 func TestBadInputIsVisible(t *testing.T) {
@@ -419,6 +421,20 @@ func TestBadInputIsVisible(t *testing.T) {
 		c.fleet("next", "r.test/stk:1")
 		c.wantImages("default.next", "r.test/stk:1")
 		c.wantImages("default.taken", "r.test/other:1")
+		c.wantEvent("taken", v1alpha1.ReasonNameTaken)
+		cold := c.Node(t, "cold", nil, corev1.Taint{Key: v1alpha1.ColdTaint, Effect: corev1.TaintEffectNoSchedule})
+		c.create(set("all", "r.test/all:1"))
+		all := []v1alpha1.CachedImage{image("r.test/all:1", v1alpha1.ImageWarm), image("r.test/stk:1", v1alpha1.ImageWarm), image("r.test/other:1", v1alpha1.ImageWarm)}
+		for i := range 50 {
+			all = append(all, image(fmt.Sprintf("r.test/side:%d", i), v1alpha1.ImageWarm))
+		}
+		c.Report(t, cold, all...)
+		c.wantNode("cold", func(n *corev1.Node) error {
+			if isCold(n) {
+				return errors.New("the taint is still there")
+			}
+			return nil
+		})
 	})
 }
 

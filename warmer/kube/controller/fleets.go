@@ -51,7 +51,11 @@ func (f *fleets) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.
 	gone := fleet == nil || fleet.DeletionTimestamp != nil
 	var d decide.Derived
 	if !gone {
-		d = decide.FromFleet(fleet, f.versions(ctx, r.NamespacedName))
+		versions := &agones.GameServerSetList{}
+		if err := f.List(ctx, versions, client.InNamespace(r.Namespace), client.MatchingLabels{agones.FleetLabel: r.Name}); err != nil {
+			return ctrl.Result{}, err
+		}
+		d = decide.FromFleet(fleet, versions.Items)
 	}
 	for i := range sets {
 		if err := f.keep(ctx, &sets[i], d, gone || decide.OptedOut(fleet)); err != nil {
@@ -85,14 +89,6 @@ func (f *fleets) read(ctx context.Context, key types.NamespacedName) (*agones.Fl
 	return fleet, sets, nil
 }
 
-func (f *fleets) versions(ctx context.Context, key types.NamespacedName) []agones.GameServerSet {
-	list := &agones.GameServerSetList{}
-	if err := f.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingLabels{agones.FleetLabel: key.Name}); err != nil {
-		f.o.Log.Warn("gameserversets could not be read", "fleet", key.String(), "error", err)
-	}
-	return list.Items
-}
-
 // keep deletes a WarmSet that the controller made if its Fleet is gone; others lose their images then.
 func (f *fleets) keep(ctx context.Context, s *v1alpha1.WarmSet, d decide.Derived, gone bool) error {
 	if gone && s.Labels[v1alpha1.FleetNameLabel] != "" {
@@ -116,10 +112,12 @@ func (f *fleets) derive(ctx context.Context, fleet *agones.Fleet, d decide.Deriv
 		}},
 		Spec: v1alpha1.WarmSetSpec{Fleet: &v1alpha1.FleetReference{Namespace: fleet.Namespace, Name: fleet.Name}},
 	}
+	if err := f.Get(ctx, client.ObjectKeyFromObject(s), &v1alpha1.WarmSet{}); err == nil {
+		f.events.Eventf(fleet, nil, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, "Warm", "WarmSet %s is there and is not this Fleet's: its images are not kept warm", s.Name)
+		return nil
+	}
 	d.Apply(&s.Spec)
-	if err := f.Create(ctx, s); apierrors.IsAlreadyExists(err) {
-		return nil // by a controller before this one, or by somebody for something else: the cache will say
-	} else if err != nil {
+	if err := f.Create(ctx, s); err != nil {
 		return err
 	}
 	f.events.Eventf(fleet, s, corev1.EventTypeNormal, v1alpha1.ReasonDerived, "Warm", "images are kept warm by WarmSet %s", s.Name)

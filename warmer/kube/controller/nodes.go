@@ -78,7 +78,7 @@ func (n *nodes) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.R
 	return ctrl.Result{}, nil
 }
 
-// settled says that every Fleet has its WarmSet.
+// settled says that every Fleet has its WarmSet, or cannot have one because the name is taken.
 func (n *nodes) settled(ctx context.Context, sets []v1alpha1.WarmSet) (bool, error) {
 	switch n.agones.Load() {
 	case unknown:
@@ -92,12 +92,13 @@ func (n *nodes) settled(ctx context.Context, sets []v1alpha1.WarmSet) (bool, err
 	}
 	has := map[string]bool{}
 	for i := range sets {
+		has[sets[i].Name] = true
 		if f := sets[i].Spec.Fleet; f != nil {
 			has[f.Namespace+"/"+f.Name] = true
 		}
 	}
 	for i := range fleets.Items {
-		if f := &fleets.Items[i]; !decide.OptedOut(f) && !has[f.Namespace+"/"+f.Name] {
+		if f := &fleets.Items[i]; !decide.OptedOut(f) && !has[f.Namespace+"/"+f.Name] && !has[decide.WarmSetName(f.Namespace, f.Name)] {
 			return false, nil
 		}
 	}

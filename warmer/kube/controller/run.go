@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +60,8 @@ func (o *Options) complete() {
 	}
 }
 
-// logOnce sets the loggers that the libraries share, which can be set only once.
+// logOnce sets controller-runtime's logger, which can be set only once. client-go's (klog) stays as it is: to set it while
+// other clients of the process are at work is a data race.
 var logOnce sync.Once
 
 // Run works until ctx ends, when it returns nil. It gives up, with an error, if it lost its lease: another controller may
@@ -69,10 +69,7 @@ var logOnce sync.Once
 func Run(ctx context.Context, c *rest.Config, o Options) error {
 	o.complete()
 	log := logr.FromSlogHandler(o.Log.Handler())
-	logOnce.Do(func() {
-		ctrllog.SetLogger(log)
-		klog.SetLogger(log)
-	})
+	logOnce.Do(func() { ctrllog.SetLogger(log) })
 	mgr, err := ctrl.NewManager(c, managerOptions(o, log))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.Host, err)

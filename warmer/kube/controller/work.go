@@ -34,9 +34,9 @@ const (
 	present
 )
 
-// conflicted makes a conflict a matter of another try: the cache is behind, and will be told.
+// conflicted makes another try of what was done by somebody else meanwhile: the cache is behind, and will be told.
 func conflicted(err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(err)

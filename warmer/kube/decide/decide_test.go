@@ -194,12 +194,13 @@ func TestStatus(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := decide.Status(c.set, c.nodes, c.caches)
-			got := fmt.Sprint(s.Nodes.Desired, s.Nodes.Warm, s.Nodes.Failed, s.BytesRemaining)
+			var got strings.Builder
+			got.WriteString(fmt.Sprint(s.Nodes.Desired, s.Nodes.Warm, s.Nodes.Failed, s.BytesRemaining))
 			for _, k := range []string{v1alpha1.Warm, v1alpha1.Progressing, v1alpha1.Degraded} {
-				got += " " + meta.FindStatusCondition(s.Conditions, k).Reason
+				got.WriteString(" " + meta.FindStatusCondition(s.Conditions, k).Reason)
 			}
-			if got != c.want || s.ObservedGeneration != 3 {
-				t.Errorf("Status = %s of generation %d, want %s of 3", got, s.ObservedGeneration, c.want)
+			if got.String() != c.want || s.ObservedGeneration != 3 {
+				t.Errorf("Status = %s of generation %d, want %s of 3", got.String(), s.ObservedGeneration, c.want)
 			}
 			c.set.Status = s
 			if again := decide.Status(c.set, c.nodes, c.caches); decide.Compare(s, again) != decide.Nothing {
