@@ -1,3 +1,6 @@
+# disable_grpc_modules leaves out what gocloud's gcs does not need; grpcnotrace gRPC's debug pages, and with their templates what
+# else the linker would have to keep.
+TAGS    := disable_grpc_modules,grpcnotrace
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOL    := go tool -modfile=tools/go.mod
@@ -12,7 +15,7 @@ help: ## what there is
 
 build: ## static binaries into bin/
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -tags disable_grpc_modules -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
@@ -45,6 +48,10 @@ bench-commits: build ## what 60 artists' commits cost, against a fixed split and
 	@./scripts/deps.sh bench
 	cd test/bench && go run . -commits
 
+bench-sidecar: ## the sidecar's footprint and latency with the real game; writes docs/benchmarks-sidecar.md
+	@./scripts/deps.sh demo
+	go test ./examples/supertuxkart/live -run '^$$' -bench . -benchtime 1x -timeout 30m -doc "$$PWD/docs/benchmarks-sidecar.md"
+
 prove-cosign: build ## the real cosign accepts what builder signs
 	@./scripts/deps.sh cosign
 	./scripts/prove-cosign.sh
@@ -61,10 +68,14 @@ prove-profile: build ## bots race on every track with no more assets than the se
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
 
+prove-profile-source: build ## the same for the server compiled from source (half an hour more)
+	@./scripts/deps.sh demo-source
+	go run ./examples/supertuxkart/races -pipeline examples/supertuxkart/pipeline-source.yaml -doc docs/profile-supertuxkart.md
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits prove-cosign prove-buildkit prove-containerd prove-profile fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar prove-cosign prove-buildkit prove-containerd prove-profile prove-profile-source fuzz clean

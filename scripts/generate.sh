@@ -12,6 +12,7 @@ before=$(fingerprint)
 go generate ./...
 go test -count=1 ./builder/pipeline -update >&2
 go test -count=1 -run TheDocumentedLifeCycle ./sidecar -update >&2
+go test -count=1 -run TheMetricsPage ./sidecar/ops -update >&2
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then

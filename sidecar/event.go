@@ -20,7 +20,8 @@ type (
 	Alive struct{ By Signal }
 	// Serves says that the game serves players on the port that it was told to, or no longer does.
 	Serves struct{ Now bool }
-	// Faulty says that the game runs and will never serve as it was told to.
+	// Faulty says that the game runs and will never serve as it was told to; without a reason, that another one runs now,
+	// of which that is not known.
 	Faulty struct{ Reason string }
 	// Here are the players whom the game knows by name, all of them, and how many it says there are, which decides; Count
 	// below 0 means that it does not say.

@@ -3,6 +3,8 @@ package sidecar
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -61,7 +63,7 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Validate reports all faults together.
+// Validate reports all faults together, always in the same order.
 func (p Policy) Validate() error {
 	var faults []error
 	fault := func(bad bool, format string, args ...any) {
@@ -74,11 +76,12 @@ func (p Policy) Validate() error {
 	fault(p.WhenUnjoined != ShutDown && p.WhenUnjoined != BackToPool, "when-unjoined %q: use shutdown or ready", p.WhenUnjoined)
 	fault(p.DrainTimeout <= 0, "drain-timeout %s: a drain has to end", p.DrainTimeout)
 	fault(p.StartTimeout <= 0, "start-timeout %s: a server that never serves has to be given up", p.StartTimeout)
-	for name, d := range map[string]time.Duration{
+	durations := map[string]time.Duration{
 		"empty-grace": p.EmptyGrace, "join-timeout": p.JoinTimeout, "reservation-ttl": p.ReservationTTL, "liveness-window": p.LivenessWindow,
 		"never-ready": p.NeverReady, "lobby-grace": p.LobbyGrace, "max-session": p.MaxSession, "max-age": p.MaxAge,
-	} {
-		fault(d < 0, "%s %s: a duration is not negative", name, d)
+	}
+	for _, name := range slices.Sorted(maps.Keys(durations)) {
+		fault(durations[name] < 0, "%s %s: a duration is not negative", name, durations[name])
 	}
 	return errors.Join(faults...)
 }

@@ -193,8 +193,8 @@ func (w *world) checkPing() {
 }
 
 func (w *world) checkSaid(m sidecar.Metadata) {
-	if n := m.Labels["players"]; len(n) != 1 || n > "4" {
-		w.t.Fatalf("label players = %q, capacity is 4", n)
+	if n, said := m.Labels["players"]; said != w.s.Known || said && (len(n) != 1 || n > "4") {
+		w.t.Fatalf("label players = %q, capacity is 4; players are known: %t", n, w.s.Known)
 	}
 	for key, v := range m.Labels {
 		if v == "" || len(v) > 63 {

@@ -55,10 +55,12 @@ func (m *moment) metadata() Metadata {
 	if l, ok := s.Agones.Lists[m.p.List]; ok {
 		count = min(count, l.Capacity)
 	}
+	labels := map[string]string{"track": label(s.Track), "mode": label(s.Mode), "phase": string(s.Phase)}
+	if s.Known { // an allocation may select servers by it: what an earlier sidecar said is better than a 0 that nobody counted
+		labels["players"] = strconv.FormatInt(count, 10)
+	}
 	return Metadata{
-		Labels: map[string]string{
-			"players": strconv.FormatInt(count, 10), "track": label(s.Track), "mode": label(s.Mode), "phase": string(s.Phase),
-		},
+		Labels:      labels,
 		Annotations: map[string]string{SessionState: accepting, Memory: string(remember)},
 		Counters:    map[string]int64{m.p.Counter: s.Races},
 		Lists:       map[string]ListGoal{m.p.List: m.listGoal()},

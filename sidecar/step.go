@@ -67,7 +67,7 @@ func (m *moment) absorb(what Happening, actions *[]Action) {
 		s.Serving = x.Now && s.Fault == ""
 		s.Served = s.Served || s.Serving
 	case Faulty:
-		s.Fault, s.Serving = x.Reason, false
+		s.Fault, s.Serving = x.Reason, s.Serving && x.Reason == ""
 	case Here:
 		m.here(x)
 	case Plays:

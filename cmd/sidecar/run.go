@@ -21,6 +21,7 @@ import (
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/agones"
+	"github.com/pitcrew-dev/pitcrew/sidecar/handover"
 	"github.com/pitcrew-dev/pitcrew/sidecar/ops"
 	"github.com/pitcrew-dev/pitcrew/sidecar/process"
 	"github.com/pitcrew-dev/pitcrew/sidecar/runner"
@@ -36,6 +37,9 @@ type runOptions struct {
 	query      string
 	sdkAddress string
 	listen     string
+	envFile    string
+	templates  []string
+	generic    genericFlags
 }
 
 func runCommand(game *exit, getenv func(string) string) *cobra.Command {
@@ -51,12 +55,15 @@ func runCommand(game *exit, getenv func(string) string) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.game, "game", "stk", "which game it is: stk")
-	f.Uint16Var(&o.port, "game-port", 2759, "the UDP port that the game was told to serve on")
+	f.StringVar(&o.game, "game", "stk", "which game it is: stk, or generic for any other")
+	o.generic.add(f)
+	f.Uint16Var(&o.port, "game-port", 2759, "the port that the game was told to serve on")
 	f.StringVar(&o.log, "log", defaultLog(getenv), "the game's log file")
 	f.StringVar(&o.query, "query-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(stk.QueryPort)), "where the game answers the LAN query")
 	f.StringVar(&o.sdkAddress, "sdk-address", sdkAddress(getenv), "HOST:PORT of the Agones SDK server")
 	f.StringVar(&o.listen, "listen", ":9096", "where metrics, probes and the preStop hook are served")
+	f.StringVar(&o.envFile, "env-file", "", "keep a file with what Agones says of the GameServer, as NAME='VALUE' lines, for the game")
+	f.StringArrayVar(&o.templates, "template", nil, "FROM=TO: before the command starts, make the file TO of the template FROM and the GameServer")
 	p := &o.policy
 	f.StringVar((*string)(&p.Allocation), "allocation", string(p.Allocation), "who claims the server: matchmaker, or self for its first player")
 	f.StringVar((*string)(&p.WhenEmpty), "when-empty", string(p.WhenEmpty), "what follows when all players have left: shutdown or ready")
@@ -110,9 +117,7 @@ var forbidden = []string{"8080", "9357", "9358"}
 
 func (o *runOptions) check(argv []string) error {
 	faults := []error{o.policy.Validate()}
-	if o.game != "stk" {
-		faults = append(faults, fmt.Errorf("game %q is not known: use stk", o.game))
-	}
+	faults = append(faults, o.checkGame()...)
 	if o.port == 0 {
 		faults = append(faults, errors.New("game-port 0: name the port that the game was told to serve on"))
 	}
@@ -127,6 +132,14 @@ func (o *runOptions) check(argv []string) error {
 	}
 	if len(argv) > 0 && argv[0] == "" {
 		faults = append(faults, errors.New("the command is empty"))
+	}
+	if len(argv) == 0 && len(o.templates) > 0 {
+		faults = append(faults, errors.New("template: only before a command that the sidecar starts; beside a game use env-file"))
+	}
+	for _, text := range o.templates {
+		if _, err := handover.ParseTemplate(text); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return misuse{err}
@@ -154,14 +167,10 @@ func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 		_ = listener.Close() // the client's error counts
 		return err
 	}
-	watched := stk.New(stk.Options{
-		Port: o.port, Log: o.log, Query: o.query, Logger: log,
-		Observed: stk.Observed{Line: metrics.Line, Asked: metrics.Asked, Socket: metrics.Socket},
-	})
-	r := runner.New(o.policy, client, watched, log, metrics.Did)
+	r := runner.New(o.policy, o.telling(client, log), o.watched(log, metrics), log, metrics.Did)
 	var child *process.Process
 	if len(argv) > 0 {
-		if child, err = process.Start(c.Context(), argv, c.OutOrStdout(), c.ErrOrStderr()); err != nil {
+		if child, err = o.start(c, argv, client); err != nil {
 			_, _ = client.Close(), listener.Close() // the game's error counts
 			return err
 		}

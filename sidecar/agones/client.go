@@ -2,6 +2,7 @@ package agones
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -103,6 +104,20 @@ func (c *Client) Run(ctx context.Context, seen func(sidecar.GameServer)) error {
 	err := group.Wait()
 	_ = c.conn.Close() // nothing is on the way any more
 	return err
+}
+
+// GameServer asks the SDK server until it answers, also before Run, or returns ctx's error.
+func (c *Client) GameServer(ctx context.Context) (sidecar.GameServer, error) {
+	var p pauses
+	for {
+		g, err := c.current(ctx)
+		if err == nil {
+			return g, nil
+		}
+		if !p.wait(ctx) {
+			return g, fmt.Errorf("the SDK server does not say what its GameServer is: %w: %v", context.Cause(ctx), err) //nolint:errorlint // of an attempt
+		}
+	}
 }
 
 // Close gives up a client that Run was not called for.

@@ -106,6 +106,7 @@ func TestATransitionIsConfirmedOnTheWatch(t *testing.T) {
 	inBubble(t, sidecartest.Options{}, func(r *rig) {
 		t := r.t
 		r.Start()
+		wait(time.Minute) // the watch is open before anything changes
 		r.client.Move(ready)
 		wait(time.Minute)
 		want := []sidecar.AgonesState{sidecar.Scheduled, sidecar.RequestReady, sidecar.Ready}

@@ -22,10 +22,11 @@ type Process struct {
 	err  error
 }
 
-// Start starts argv with this process's environment. Its standard input is an open pipe that never says anything: STK's console
+// Start starts argv with this process's environment and the variables env (NAME=VALUE), which count. Its standard input is an open pipe that never says anything: STK's console
 // spins at the end of its input. The caller has to wait for Done.
-func Start(ctx context.Context, argv []string, stdout, stderr io.Writer) (*Process, error) {
+func Start(ctx context.Context, argv, env []string, stdout, stderr io.Writer) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...), done: make(chan struct{})}
+	p.cmd.Env = append(p.cmd.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {

@@ -51,6 +51,11 @@ func (s *Server) SetList(name string, values ...string) {
 	s.apply(func(g *sdk.GameServer) { g.Status.Lists[name].Values = values })
 }
 
+// SetCapacity changes how many values a list may hold, as an allocation can.
+func (s *Server) SetCapacity(name string, capacity int64) {
+	s.apply(func(g *sdk.GameServer) { g.Status.Lists[name].Capacity = capacity })
+}
+
 // Delete gives the GameServer a deletion timestamp, as kubectl delete does.
 func (s *Server) Delete() {
 	s.apply(func(g *sdk.GameServer) { g.ObjectMeta.DeletionTimestamp = time.Now().Unix() })

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -100,4 +101,57 @@ func number(text []byte, base int) int64 {
 		return -1
 	}
 	return n
+}
+
+// Taken is how many datagrams all programs of the network have read so far, over IPv4 and IPv6: the kernel counts each when it is
+// read, not when it comes (udp_recvmsg). It reads /proc/net/snmp and snmp6; what is not there counts as none.
+func Taken(procNet string) (int64, error) {
+	var sum int64
+	for table, find := range map[string]func(io.Reader) (int64, error){"snmp": TakenIPv4, "snmp6": TakenIPv6} {
+		f, err := os.Open(filepath.Join(procNet, table))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := find(f)
+		_ = f.Close() // it was only read
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// TakenIPv4 finds InDatagrams in the table snmp, where a line names columns and the next one has them.
+func TakenIPv4(r io.Reader) (int64, error) {
+	column := -1
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		f := bytes.Fields(lines.Bytes())
+		if len(f) == 0 || string(f[0]) != "Udp:" {
+			continue
+		}
+		if column < 0 {
+			column = slices.IndexFunc(f, func(name []byte) bool { return string(name) == "InDatagrams" })
+			continue
+		}
+		if column < len(f) {
+			return max(number(f[column], 10), 0), nil
+		}
+	}
+	return 0, lines.Err()
+}
+
+// TakenIPv6 finds it in the table snmp6, which has a line for each.
+func TakenIPv6(r io.Reader) (int64, error) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if f := bytes.Fields(lines.Bytes()); len(f) == 2 && string(f[0]) == "Udp6InDatagrams" {
+			return max(number(f[1], 10), 0), nil
+		}
+	}
+	return 0, lines.Err()
 }

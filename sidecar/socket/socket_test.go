@@ -95,3 +95,54 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestTheKernelCountsWhatIsRead(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 5 {
+		if _, err := conn.(*net.UDPConn).WriteTo([]byte("x"), conn.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, err := socket.Taken("/proc/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, _, err := conn.ReadFrom(make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := socket.Taken("/proc/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after < before+5 {
+		t.Errorf("Taken() went from %d to %d, want 5 more at least", before, after)
+	}
+}
+
+func TestTaken(t *testing.T) {
+	for text, want := range map[string]int64{
+		"Ip: a\nIp: 1\nUdp: NoPorts InDatagrams\nUdp: 3 17 5\n": 17,
+		"Udp: NoPorts\nUdp: 3\n":                                0,
+		"Udp: InDatagrams\n":                                    0,
+		"Udp: NoPorts InDatagrams\nUdp: 3\n":                    0,
+		"Udp: InDatagrams\nUdp: many\n":                         0,
+		"":                                                      0,
+	} {
+		if got, err := socket.TakenIPv4(strings.NewReader(text)); err != nil || got != want {
+			t.Errorf("TakenIPv4(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]int64{
+		"Ip6InReceives 2\nUdp6InDatagrams                 \t9\n": 9, "Udp6InDatagrams\n": 0, "Udp6InDatagrams -4\n": 0, "": 0,
+	} {
+		if got, err := socket.TakenIPv6(strings.NewReader(text)); err != nil || got != want {
+			t.Errorf("TakenIPv6(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+}

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
-	"time"
+
+	"github.com/pitcrew-dev/pitcrew/sidecar/socket"
 )
 
 // QueryPort is the UDP port on which every STK server that is no WAN server answers.
@@ -81,28 +81,9 @@ func (d *decoder) text() string { return string(d.take(int(d.u8()))) }
 
 // Ask sends the query to addr and waits for its answer until ctx ends, at most a second. The kernel drops what comes from elsewhere.
 func Ask(ctx context.Context, addr string) (Info, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "udp", addr)
+	answer, err := socket.Ask(ctx, addr, query)
 	if err != nil {
 		return Info{}, err
 	}
-	defer conn.Close()
-	deadline := time.Now().Add(time.Second)
-	if at, ok := ctx.Deadline(); ok && at.Before(deadline) {
-		deadline = at
-	}
-	if err := conn.SetDeadline(deadline); err != nil {
-		return Info{}, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // ends the read below
-	defer stop()
-	if _, err := conn.Write(query); err != nil {
-		return Info{}, err
-	}
-	buf := make([]byte, 1500)
-	n, err := conn.Read(buf)
-	if err != nil {
-		return Info{}, err
-	}
-	return Decode(buf[:n])
+	return Decode(answer)
 }

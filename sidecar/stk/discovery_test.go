@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,12 +50,40 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for text := range answers {
-		raw, err := hex.DecodeString(text)
+// recorded are answers that real servers gave.
+func recorded(tb testing.TB) [][]byte {
+	tb.Helper()
+	file, err := os.ReadFile(filepath.Join("testdata", "answers.txt"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all [][]byte
+	for text := range strings.Lines(string(file)) {
+		raw, err := hex.DecodeString(strings.TrimSpace(text))
 		if err != nil {
-			f.Fatal(err)
+			tb.Fatal(err)
 		}
+		all = append(all, raw)
+	}
+	return all
+}
+
+func TestRealAnswersAreUnderstood(t *testing.T) {
+	modes := map[string]int{}
+	for _, raw := range recorded(t) {
+		i, err := stk.Decode(raw)
+		if err != nil || i.Version != 6 || i.Name != "rec" || i.Port != 2759 || i.Players > i.MaxPlayers {
+			t.Errorf("Decode(%x) = %+v, %v", raw, i, err)
+		}
+		modes[i.ModeName()]++
+	}
+	if modes["race"] < 3 || modes["soccer"] < 2 || modes["gp-race"] < 1 {
+		t.Errorf("modes = %v, want race, soccer and a grand prix", modes)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, raw := range recorded(f) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -53,7 +53,7 @@ var prefixes = map[string][]string{
 	"STKHost": {"Host initialized.", "Invalid packet before validation.", "Direct socket", "Received unknown command", "Could not", "Kick", "Stopping"},
 	"ServerLobby": {
 		"Message of type ", "Peer ", "End of game message sent", "Player refused", "Kick ", "Lobby", "Resetting", "Not ", "Unknown", "Command ",
-		"Server ", "Live join", "Cannot ", "No ", "Invalid ", "Player ", "Updating", "Database", "Terminating", "Returning", "Started",
+		"Server ", "Live join", "Cannot ", "No ", "Invalid ", "Player ", "Updating", "Database", "Table named ", "Max ping to ", "Terminating", "Returning", "Started",
 	},
 	"ServerLobbyRoom": {"Server selected", "Server will"},
 }

@@ -79,39 +79,70 @@ func TestANameCannotBeTakenForMore(t *testing.T) {
 	}
 }
 
+// transcripts are what real servers wrote (testdata/README.md), with what Parse has to find in it.
+var transcripts = map[string]map[string]int{
+	"people-and-bots": {"stk.PlayerJoined": 4, "stk.RaceFinished": 2, "stk.Listening": 1, "stk.PeerLeft": 3},
+	"join-leave":      {"stk.Listening": 1, "stk.NotListening": 1},
+	"lobby":           {"stk.ServerPort": 1, "stk.PlayerJoined": 2, "stk.PeerLeft": 1, "stk.RaceLoading": 0},
+	"bots-race":       {"stk.PlayerJoined": 2, "stk.RaceLoading": 1, "stk.RaceStarted": 1, "stk.RaceFinished": 1, "stk.PeerLeft": 1},
+	"mid-race-join":   {"stk.PlayerJoined": 1, "stk.RaceStarted": 1, "stk.RaceFinished": 0, "stk.PeerLeft": 2},
+	"grand-prix":      {"stk.PlayerJoined": 2, "stk.RaceLoading": 3, "stk.RaceStarted": 3, "stk.RaceFinished": 2, "stk.PeerLeft": 1},
+	"soccer":          {"stk.PlayerJoined": 2, "stk.RaceStarted": 1, "stk.PeerLeft": 1},
+	"kick":            {"stk.PlayerJoined": 2, "stk.PeerLeft": 2},
+	"sql":             {"stk.PlayerJoined": 0, "stk.RaceStarted": 1, "stk.PeerLeft": 1},
+	"not-admitted":    {"stk.PlayerJoined": 0, "stk.Listening": 1},
+}
+
+func linesOf(tb testing.TB, transcript string) []string {
+	tb.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", transcript+".log"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
+}
+
 func TestRealTranscriptsAreUnderstood(t *testing.T) {
-	for file, want := range map[string]map[string]int{
-		"race.log":       {"stk.PlayerJoined": 4, "stk.RaceFinished": 2, "stk.Listening": 1, "stk.PeerLeft": 3},
-		"join-leave.log": {"stk.Listening": 1, "stk.NotListening": 1},
-	} {
-		raw, err := os.ReadFile(filepath.Join("testdata", file))
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, want := range transcripts {
 		got := map[string]int{}
-		for line := range strings.Lines(string(raw)) {
-			what := stk.Parse([]byte(strings.TrimSuffix(line, "\n")))
+		for _, line := range linesOf(t, name) {
+			what := stk.Parse([]byte(line))
 			got[fmt.Sprintf("%T", what)]++
 			if _, unknown := what.(stk.Unknown); unknown {
-				t.Errorf("%s: not understood: %q", file, line)
+				t.Errorf("%s: not understood: %q", name, line)
 			}
 		}
 		for kind, n := range want {
 			if got[kind] != n {
-				t.Errorf("%s: %d of %s, want %d", file, got[kind], kind, n)
+				t.Errorf("%s: %d of %s, want %d", name, got[kind], kind, n)
+			}
+		}
+	}
+}
+
+// A name may be any line that a server ever wrote.
+func TestANameThatIsALineOfTheLogIsAName(t *testing.T) {
+	for name := range transcripts {
+		for _, line := range linesOf(t, name) {
+			for _, hostile := range []string{line, strings.TrimSpace(line[strings.LastIndexByte(line, ']')+1:])} {
+				joined := fmt.Sprintf("%s[info   ] ServerLobby: New player %s with online id 3 from %s with AI.", date, hostile, addr)
+				if got, ok := stk.Parse([]byte(joined)).(stk.PlayerJoined); !ok || got.Name != hostile || got.Addr != addr {
+					t.Errorf("Parse(%q) = %+v", joined, got)
+				}
+				switch got := stk.Parse(fmt.Appendf(nil, "%s[info   ] ServerLobby: %s disconnected", date, hostile)).(type) {
+				case stk.Known, stk.Unknown:
+				default:
+					t.Errorf("%q disconnected = %#v: a name made it that", hostile, got)
+				}
 			}
 		}
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	for _, file := range []string{"race.log", "join-leave.log"} {
-		raw, err := os.ReadFile(filepath.Join("testdata", file))
-		if err != nil {
-			f.Fatal(err)
-		}
-		for line := range strings.Lines(string(raw)) {
-			f.Add([]byte(strings.TrimSuffix(line, "\n")))
+	for name := range transcripts {
+		for _, line := range linesOf(f, name) {
+			f.Add([]byte(line))
 		}
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -124,15 +155,14 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	raw, err := os.ReadFile(filepath.Join("testdata", "race.log"))
-	if err != nil {
-		b.Fatal(err)
+	var all [][]byte
+	for _, line := range linesOf(b, "people-and-bots") {
+		all = append(all, []byte(line))
 	}
-	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		for line := range strings.Lines(string(raw)) {
-			stk.Parse([]byte(line))
+		for _, line := range all {
+			stk.Parse(line)
 		}
 	}
 }

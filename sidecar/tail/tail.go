@@ -20,18 +20,38 @@ const MaxLine = 16 << 10
 // Poll is how often the file is looked at whatever inotify says: some file systems do not say.
 const Poll = 250 * time.Millisecond
 
-// Follow calls line with each line of the file at path, without its end, until ctx ends. What line is given is only valid during
-// the call, and may be any bytes. cut says that the line was longer than [MaxLine]. A last line without an end is kept until
-// it has one. Follow holds at most MaxLine bytes and returns ctx's error.
-func Follow(ctx context.Context, path string, line func(text []byte, cut bool)) error {
+// Line is one line of the file, without its end.
+type Line struct {
+	// Text may be any bytes, and is only valid during the call that it is given to.
+	Text []byte
+	// Cut says that the line was longer than [MaxLine].
+	Cut bool
+	// First says that it is the first line of a file: of another one than before, or of one that was truncated.
+	First bool
+	// Old says that the line was there before Follow was: it tells what is, and nothing of when.
+	Old bool
+}
+
+// Follow calls line with each line of the file at path until ctx ends. A last line without an end is kept until it has one.
+// Each caughtUp is called once, after the old lines. Follow holds at most MaxLine bytes and returns ctx's error.
+func Follow(ctx context.Context, path string, line func(Line), caughtUp ...func()) error {
 	f := follower{path: path, line: line}
 	defer f.close()
+	if f.open() {
+		if st, err := f.file.Stat(); err == nil {
+			f.old = st.Size()
+		}
+	}
 	events := f.notify()
 	defer f.unwatch()
 	tick := time.NewTicker(Poll)
 	defer tick.Stop()
 	for {
 		f.read(ctx)
+		for _, told := range caughtUp {
+			told()
+		}
+		caughtUp = nil
 		select {
 		case _, ok := <-events:
 			if !ok {
@@ -47,12 +67,14 @@ func Follow(ctx context.Context, path string, line func(text []byte, cut bool)) 
 
 type follower struct {
 	path string
-	line func([]byte, bool)
+	line func(Line)
 
 	file    *os.File
 	offset  int64
 	partial []byte
-	skip    bool // the rest of a line that is too long
+	skip    bool  // the rest of a line that is too long
+	later   bool  // the first line of the file is through
+	old     int64 // how much of the file was there before
 
 	watcher *fsnotify.Watcher
 	watched bool
@@ -85,8 +107,12 @@ func (f *follower) close() {
 	if f.file != nil {
 		_ = f.file.Close() // it was only read
 	}
-	f.file, f.offset, f.partial, f.skip = nil, 0, nil, false
+	f.file = nil
+	f.rewind()
 }
+
+// rewind begins at the start of a file whose content is new.
+func (f *follower) rewind() { f.offset, f.partial, f.skip, f.later, f.old = 0, nil, false, false, 0 }
 
 // read takes what is new in the file, and, if another one has its name now, the rest of the old one and then that one.
 func (f *follower) read(ctx context.Context) {
@@ -120,7 +146,7 @@ func (f *follower) open() bool {
 
 func (f *follower) readRest(ctx context.Context) {
 	if st, err := f.file.Stat(); err == nil && st.Size() < f.offset { // truncated: what is there now is new
-		f.offset, f.partial, f.skip = 0, nil, false
+		f.rewind()
 	}
 	buf := make([]byte, 8<<10)
 	for ctx.Err() == nil {
@@ -146,9 +172,10 @@ func (f *follower) take(data []byte) {
 		}
 		f.keep(data[:end])
 		data = data[end+1:]
-		cut := f.skip
-		f.line(bytes.TrimSuffix(f.partial, []byte("\r")), cut)
-		f.partial, f.skip = f.partial[:0], false
+		f.line(Line{
+			Text: bytes.TrimSuffix(f.partial, []byte("\r")), Cut: f.skip, First: !f.later, Old: f.offset-int64(len(data)) <= f.old,
+		})
+		f.partial, f.skip, f.later = f.partial[:0], false, true
 	}
 }
 

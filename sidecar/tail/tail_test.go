@@ -21,18 +21,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type follow struct {
 	t     *testing.T
 	lines chan string
+	marks bool // lines show all that is said of them
 }
 
 func start(t *testing.T, path string) *follow {
 	t.Helper()
-	f := &follow{t: t, lines: make(chan string, 1000)}
+	return startMarked(t, path, false)
+}
+
+func startMarked(t *testing.T, path string, marks bool) *follow {
+	t.Helper()
+	f := &follow{t: t, lines: make(chan string, 1000), marks: marks}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- tail.Follow(ctx, path, func(text []byte, cut bool) {
-			s := string(text)
-			if cut {
-				s += " [cut]"
+		done <- tail.Follow(ctx, path, func(l tail.Line) {
+			s := string(l.Text)
+			for _, m := range []struct {
+				mark string
+				is   bool
+			}{{" [cut]", l.Cut}, {" [first]", l.First && f.marks}, {" [old]", l.Old && f.marks}} {
+				if m.is {
+					s += m.mark
+				}
 			}
 			f.lines <- s
 		})
@@ -118,6 +129,25 @@ func TestTruncation(t *testing.T) {
 	f.want("new")
 }
 
+func TestAFilesFirstLineAndOldLinesAreMarked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	write(t, path, "a\nb\nhal")
+	f := startMarked(t, path, true)
+	f.want("a [first] [old]", "b [old]")
+	write(t, path, "f\nnew\n") // a line that was not whole is not old
+	f.want("half", "new")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "another\nx\n")
+	f.want("another [first]", "x")
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "y\n")
+	f.want("y [first]")
+}
+
 func TestALineWithoutBoundIsCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	write(t, path, strings.Repeat("x", 1<<20)+"\n\xff\xfe\x00\nnext\n")
@@ -140,5 +170,27 @@ func TestLinesComeAtOnce(t *testing.T) {
 	slices.Sort(took)
 	if median := took[len(took)/2]; median >= tail.Poll {
 		t.Errorf("the median line took %s, as if nobody was told of it", median)
+	}
+}
+
+func TestItSaysWhenTheOldLinesHaveBeenRead(t *testing.T) {
+	for text, want := range map[string]string{"": "", "one\ntwo\npart": "one two"} {
+		path := filepath.Join(t.TempDir(), "log")
+		if text != "" {
+			write(t, path, text)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var got []string
+		told := 0
+		err := tail.Follow(ctx, path, func(l tail.Line) { got = append(got, string(l.Text)) }, func() {
+			if told++; strings.Join(got, " ") != want {
+				t.Errorf("caught up after %q, want after %q", got, want)
+			}
+			cancel()
+		})
+		if !errors.Is(err, context.Canceled) || told != 1 {
+			t.Errorf("Follow() = %v, and said %d times that it caught up, want once", err, told)
+		}
 	}
 }

@@ -12,6 +12,13 @@ import (
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
 )
 
+func TestMain(m *testing.M) {
+	if described := os.Getenv(podEnv); described != "" {
+		os.Exit(runPod(described, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
 // The real thing: Debian's SuperTuxKart for two architectures, built, read back, unpacked and started.
 func TestTheRealServersListenOnBothArchitectures(t *testing.T) {
 	if testing.Short() {
@@ -27,20 +34,26 @@ func TestTheRealServersListenOnBothArchitectures(t *testing.T) {
 	}
 	dir := t.TempDir()
 	d := demo{
-		builder: filepath.Join(dir, "builder"), pipeline: "../pipeline.yaml",
+		builder: filepath.Join(dir, "builder"), sidecar: filepath.Join(dir, "sidecar"), pipeline: "../pipeline.yaml",
 		cacheDir: filepath.Join(dir, "cache"),
 	}
 	if err := os.Mkdir(d.cacheDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", d.builder, "../../../cmd/builder").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	for _, program := range []string{d.builder, d.sidecar} {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../../cmd/"+filepath.Base(program)).CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
 	}
 	var first, second bytes.Buffer
 	if err := d.run(t.Context(), &first, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"linux/amd64: ", "linux/arm64: ", container.Listening} {
+	wants := []string{"linux/amd64: ", "linux/arm64: ", container.Listening}
+	if os.Geteuid() == 0 { // else the session is left out, and says so
+		wants = append(wants, "agones   Ready", "agones   Allocated", "players p-1 p-2 p-3", "metrics  pitcrew_sidecar_players 3", "agones   Shutdown")
+	}
+	for _, want := range wants {
 		if !strings.Contains(first.String(), want) {
 			t.Errorf("the demo does not print %q:\n%s", want, first.String())
 		}

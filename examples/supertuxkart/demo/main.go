@@ -1,6 +1,6 @@
 // Command demo builds the real SuperTuxKart images for two architectures with bin/builder, pushes them to a registry that
 // it serves on loopback from a folder, prints what each node would pull, and runs what it pulls back: the amd64
-// server directly, the arm64 one under qemu-user. Everything is kept in .cache/demo, so a second run shows
+// server directly, the arm64 one under qemu-user. Then the native server lives through a session with the sidecar. Everything is kept in .cache/demo, so a second run shows
 // what a build costs when nothing changed.
 package main
 
@@ -34,6 +34,7 @@ import (
 // demo says where things are.
 type demo struct {
 	builder  string // the program
+	sidecar  string // the program
 	pipeline string
 	cacheDir string
 }
@@ -41,7 +42,11 @@ type demo struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := demo{builder: "bin/builder", cacheDir: ".cache/demo"}
+	if described := os.Getenv(podEnv); described != "" {
+		stop()
+		os.Exit(runPod(described, os.Stdout, os.Stderr))
+	}
+	d := demo{builder: "bin/builder", sidecar: "bin/sidecar", cacheDir: ".cache/demo"}
 	flag.StringVar(&d.pipeline, "pipeline", "examples/supertuxkart/pipeline.yaml", "what to build")
 	flag.Parse()
 	if err := d.run(ctx, os.Stdout, os.Stderr); err != nil {
@@ -78,6 +83,9 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return fmt.Errorf("%s server: %w", arch, err)
 		}
 	}
+	if err := d.live(ctx, host, ref, stdout, stderr); err != nil {
+		return err
+	}
 	fmt.Fprintln(stdout, "\nBoth images run. Run `make demo` again to see what a build costs when nothing changed.")
 	return nil
 }
@@ -103,10 +111,13 @@ func serveRegistry(ctx context.Context, dir string) (host string, stop func(), e
 	}, nil
 }
 
-func (d demo) build(ctx context.Context, host string, stderr io.Writer) (ref string, err error) {
+func (d demo) build(ctx context.Context, host string, stderr io.Writer, more ...string) (ref string, err error) {
 	lock := strings.TrimSuffix(filepath.Base(d.pipeline), ".yaml") + ".lock"
-	cmd := exec.CommandContext(ctx, d.builder, "build", "-f", d.pipeline, "--registry", host, "--plain-http",
-		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, lock), "--output", "json")
+	args := []string{
+		"build", "-f", d.pipeline, "--registry", host, "--plain-http",
+		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, lock), "--output", "json",
+	}
+	cmd := exec.CommandContext(ctx, d.builder, append(args, more...)...)
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {

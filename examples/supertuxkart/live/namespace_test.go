@@ -3,6 +3,7 @@ package live_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,13 +11,13 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"golang.org/x/sys/unix"
 
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
+	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/namespace"
 )
 
 // insideEnv is set in the process that runs one test in namespaces of its own; it names the folder with what is shared.
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	if dir := os.Getenv(insideEnv); dir != "" {
-		if err := settle(); err != nil {
+		if err := namespace.Settle(); err != nil {
 			fmt.Fprintln(os.Stderr, "namespaces:", err)
 			return 1
 		}
@@ -43,40 +44,45 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	use(dir)
-	return m.Run()
+	code := m.Run()
+	if err := writeDoc(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func use(dir string) {
 	shared.dir, shared.root, shared.sidecar = dir, filepath.Join(dir, "rootfs"), filepath.Join(dir, "sidecar")
 }
 
-// settle makes /proc and loopback those of the namespaces.
-func settle() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return err
+// ways is how a sidecar is with its game.
+var ways = map[string]bool{"beside": false, "wrapper": true}
+
+// inBothWays runs a test beside the game, and around it. Each is alone.
+func inBothWays(t *testing.T, test func(t *testing.T, wrapped bool)) {
+	t.Helper()
+	for name, wrapped := range ways {
+		t.Run(name, func(t *testing.T) {
+			if alone(t) {
+				test(t, wrapped)
+			}
+		})
 	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
 // alone runs the rest of the test in a process with its own network, processes and mounts: all of it ends with the test. It
 // returns false in the process that only waits.
-func alone(t *testing.T) bool {
+func alone(t testing.TB) bool {
 	t.Helper()
 	if os.Getenv(insideEnv) != "" {
 		return true
+	}
+	which := "-test.run"
+	if test, ok := t.(*testing.T); ok {
+		test.Parallel()
+	} else {
+		which = "-test.bench"
 	}
 	if testing.Short() {
 		t.Skip("-short: runs the real game")
@@ -85,24 +91,43 @@ func alone(t *testing.T) bool {
 		t.Skip("namespaces need root")
 	}
 	prepare(t)
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.timeout=5m")
-	cmd.Env = append(os.Environ(), insideEnv+"="+shared.dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+	var names []string
+	for part := range strings.SplitSeq(t.Name(), "/") {
+		names = append(names, "^"+regexp.QuoteMeta(part)+"$")
 	}
+	args := []string{"-test.run=^$", "-test.benchtime=1x", which + "=" + strings.Join(names, "/"), "-test.v", "-test.timeout=15m"}
+	args = append(args, handedOn()...)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), insideEnv+"="+shared.dir)
+	cmd.SysProcAttr = namespace.Own()
 	out, err := cmd.CombinedOutput()
 	if err != nil || testing.Verbose() {
 		t.Logf("%s", out)
 	}
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+	if passed := append([]byte("--- PASS: "), t.Name()...); err != nil || which == "-test.run" && !bytes.Contains(out, passed) {
 		t.Errorf("inside of its namespaces: %v", err)
 	}
 	return false
 }
 
+// handedOn are the flags of this package's own.
+func handedOn() []string {
+	var args []string
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			args = append(args, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
+}
+
+var preparing sync.Mutex
+
 // prepare builds the sidecar, and the game's image from Debian's packages, once.
-func prepare(t *testing.T) {
+func prepare(t testing.TB) {
 	t.Helper()
+	preparing.Lock()
+	defer preparing.Unlock()
 	if _, err := os.Stat(shared.sidecar); err == nil {
 		return
 	}
@@ -122,17 +147,22 @@ func prepare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	command(t, "go", "build", "-o", shared.sidecar, "../../../cmd/sidecar") // last: it says that all is there
+	// Last: it says that all is there. Static, as in its image.
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags=-s -w", "-o", shared.sidecar, "../../../cmd/sidecar")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 }
 
-func command(t *testing.T, name string, args ...string) {
+func command(t testing.TB, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 }
 
-func unpack(t *testing.T, path string) {
+func unpack(t testing.TB, path string) {
 	t.Helper()
 	index, err := layout.ImageIndexFromPath(path)
 	if err != nil {

@@ -3,6 +3,7 @@ package live_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,13 +19,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
 )
 
 // rig is a pod: the SDK server, the sidecar, the game, and the players who come.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	agones *sidecartest.Server
 	home   string // the game's, below the root file system
 	game   *exec.Cmd
@@ -69,26 +72,26 @@ const serverConfig = `<?xml version="1.0"?>
 const sdkPort = "9357"
 
 // newRig starts Agones.
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
-	r := &rig{t: t, home: "/tmp/" + t.Name(), sideOut: &output{}, gameOut: &output{}, botOut: &output{}}
-	r.agones = sidecartest.New(sidecartest.Options{GameServer: sidecar.GameServer{
+	return newRigWith(t, sidecartest.Options{})
+}
+
+// newRigWith starts one with a GameServer as a Fleet of the example has it.
+func newRigWith(t testing.TB, o sidecartest.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, home: "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-"), sideOut: &output{}, gameOut: &output{}, botOut: &output{}}
+	o.GameServer = sidecar.GameServer{
 		Lists:    map[string]sidecar.List{"players": {Capacity: 8}},
 		Counters: map[string]sidecar.Counter{"races": {Capacity: 1000}},
 		Health:   sidecar.HealthSettings{Period: 2 * time.Second, FailureThreshold: 3, InitialDelay: 2 * time.Second},
-	}})
+	}
+	r.agones = sidecartest.New(o)
 	t.Cleanup(r.agones.Close)
 	r.serveSDK()
 	inside := filepath.Join(shared.root, r.home)
-	if err := os.MkdirAll(inside, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(inside, "server.xml"), []byte(serverConfig), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(inside, 65532, 65532); err != nil {
-		t.Fatal(err)
-	}
+	r.folder(inside)
+	r.configure()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("sidecar:\n%s\nSDK calls: %v\ngame's log:\n%s", r.sideOut, r.agones.Calls(), tailOf(r.log()))
@@ -98,6 +101,22 @@ func newRig(t *testing.T) *rig {
 		}
 	})
 	return r
+}
+
+// configure writes the server's configuration, with other values than the usual: KEY, VALUE, KEY, VALUE.
+func (r *rig) configure(values ...string) {
+	r.t.Helper()
+	text := serverConfig
+	for i := 0; i < len(values); i += 2 {
+		one := regexp.MustCompile(`(<` + values[i] + ` value=")[^"]*`)
+		if !one.MatchString(text) {
+			r.t.Fatalf("no %s in the configuration", values[i])
+		}
+		text = one.ReplaceAllString(text, "${1}"+values[i+1])
+	}
+	if err := os.WriteFile(filepath.Join(shared.root, r.home, "server.xml"), []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func tailOf(path string) string {
@@ -159,24 +178,111 @@ func (r *rig) startGame() {
 	r.game = r.start(cmd, r.gameOut)
 }
 
+// end ends what runs, so that another pod can take its place within one test.
+func (r *rig) end() {
+	for _, cmd := range []*exec.Cmd{r.side, r.game} {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	}
+	r.agones.Close()
+	if err := os.RemoveAll(filepath.Dir(r.log())); err != nil {
+		r.t.Error(err)
+	}
+}
+
 // startSidecar starts it with what its container has, and more flags.
 func (r *rig) startSidecar(flags ...string) {
 	r.t.Helper()
 	r.side = r.start(r.sidecar(flags...), r.sideOut)
 }
 
+// sidecar is the program as its container runs it: another user than root, without any capability, on a root file system that
+// it cannot write and that has nothing but the program, the kernel's tables, and the folder that the game's container shares.
 func (r *rig) sidecar(flags ...string) *exec.Cmd {
-	args := append([]string{"run", "--sdk-address", "127.0.0.1:" + sdkPort, "--listen", "127.0.0.1:9096", "--log", r.log()}, flags...)
-	return exec.Command(shared.sidecar, args...)
+	r.t.Helper()
+	r.container()
+	args := []string{"run", "--sdk-address", "127.0.0.1:" + sdkPort, "--listen", "127.0.0.1:9096", "--log", "/config/supertuxkart/config-0.10/server.log"}
+	cmd := exec.Command("/sidecar", append(args, flags...)...)
+	cmd.Dir, cmd.Env = "/", []string{"HOME=/"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: sideRoot, Credential: gameUser}
+	return cmd
+}
+
+var gameUser = &syscall.Credential{Uid: 65532, Gid: 65532}
+
+// sideRoot is in this test's own mount namespace, as is all that is mounted on it.
+const sideRoot = "/mnt"
+
+func (r *rig) container() {
+	r.t.Helper()
+	if _, err := os.Stat(sideRoot + "/sidecar"); err == nil {
+		return
+	}
+	config := filepath.Join(shared.root, r.home, ".config")
+	r.folder(config)
+	try := func(err error) {
+		r.t.Helper()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	try(unix.Mount("sidecar", sideRoot, "tmpfs", 0, "mode=0755"))
+	bind(r.t, "/proc", sideRoot+"/proc")
+	bind(r.t, config, sideRoot+"/config")
+	try(os.WriteFile(sideRoot+"/sidecar", nil, 0o755))
+	try(unix.Mount(shared.sidecar, sideRoot+"/sidecar", "", unix.MS_BIND, ""))
+	try(unix.Mount("", sideRoot, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+}
+
+func bind(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// folder makes one of the game's user.
+func (r *rig) folder(path string) {
+	r.t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Chown(path, int(gameUser.Uid), int(gameUser.Gid)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// wrapper is the sidecar as the entrypoint of the game's container.
+func (r *rig) wrapper(flags ...string) *exec.Cmd {
+	r.t.Helper()
+	bind(r.t, "/proc", filepath.Join(shared.root, "proc"))
+	program := filepath.Join(shared.root, "tmp", "sidecar-"+filepath.Base(r.home)) // /tmp is there in every image
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := unix.Mount(shared.sidecar, program, "", unix.MS_BIND, ""); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		if err := errors.Join(unix.Unmount(program, unix.MNT_DETACH), os.Remove(program)); err != nil {
+			r.t.Error(err)
+		}
+	})
+	args := []string{"run", "--sdk-address", "127.0.0.1:" + sdkPort, "--listen", "127.0.0.1:9096", "--log", strings.TrimPrefix(r.log(), shared.root)}
+	args = append(append(args, flags...), "--", "/usr/games/supertuxkart", "--server-config="+r.home+"/server.xml", "--log=nocolor")
+	cmd := exec.Command(strings.TrimPrefix(program, shared.root), args...)
+	cmd.Dir, cmd.Env = "/", r.server().Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: shared.root, Credential: gameUser}
+	return cmd
 }
 
 // wrap starts the server as the sidecar's child.
 func (r *rig) wrap(flags ...string) {
 	r.t.Helper()
-	game := r.server()
-	cmd := r.sidecar(append(append(flags, "--"), game.Args...)...)
-	cmd.Env = game.Env
-	r.side = r.start(cmd, r.sideOut)
+	r.side = r.start(r.wrapper(flags...), r.sideOut)
 }
 
 // pod starts game and sidecar in one of the two ways.
@@ -194,13 +300,7 @@ func (r *rig) pod(wrapped bool, flags ...string) {
 func (r *rig) bots(n int) *exec.Cmd {
 	r.t.Helper()
 	home := filepath.Join(r.home, fmt.Sprintf("bots%d", time.Now().UnixNano()))
-	inside := filepath.Join(shared.root, home)
-	if err := os.Mkdir(inside, 0o755); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := os.Chown(inside, 65532, 65532); err != nil {
-		r.t.Fatal(err)
-	}
+	r.folder(filepath.Join(shared.root, home))
 	return r.start(r.inGame(home, "/usr/games/supertuxkart", "--connect-now=127.0.0.1:2759", fmt.Sprintf("--network-ai=%d", n), "--no-graphics"), r.botOut)
 }
 

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/namespace"
 )
 
 // holdEnv makes this program keep a network namespace open until its standard input ends.
@@ -42,25 +44,11 @@ func newNetwork(ctx context.Context) (path string, release func() error, err err
 
 // hold runs in the new namespace.
 func hold() int {
-	if err := loopbackUp(); err != nil {
-		fmt.Fprintln(os.Stderr, "races: loopback:", err)
+	if err := namespace.LoopbackUp(); err != nil {
+		fmt.Fprintln(os.Stderr, "races:", err)
 		return 1
 	}
 	fmt.Println("up")
 	_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent
 	return 0
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }() // nothing was written
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -43,7 +45,7 @@ func (o options) report(server, bots image, results []result) error {
 	}
 	fmt.Printf("\n%s", out.Bytes())
 	if o.doc != "" {
-		if err := os.WriteFile(o.doc, out.Bytes(), 0o644); err != nil { //nolint:gosec // a document
+		if err := keep(o.doc, out.String()); err != nil {
 			return err
 		}
 	}
@@ -51,6 +53,24 @@ func (o options) report(server, bots image, results []result) error {
 		return fmt.Errorf("%d of %d rounds failed", failed, len(results))
 	}
 	return nil
+}
+
+// keep writes a section of a document, in place of the one with the same heading.
+func keep(path, section string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	heading, _, _ := strings.Cut(section, "\n")
+	var sections []string
+	for s := range strings.SplitSeq(string(old), "\n## ") {
+		s = "## " + strings.TrimSuffix(strings.TrimPrefix(s, "## "), "\n") + "\n"
+		if has, _, _ := strings.Cut(s, "\n"); has != heading && has != "## " {
+			sections = append(sections, s)
+		}
+	}
+	all := strings.Join(append(sections, section), "\n")
+	return os.WriteFile(path, []byte(all), 0o644) //nolint:gosec // a document
 }
 
 func list(counts map[string]int) string {
