@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fingerprint() {
-  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
+  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md cmd/sidecar/deps.txt ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
     xargs -0 --no-run-if-empty sha256sum 2>/dev/null | sort
 }
 
@@ -13,6 +13,8 @@ go generate ./...
 go test -count=1 ./builder/pipeline -update >&2
 go test -count=1 -run TheDocumentedLifeCycle ./sidecar -update >&2
 go test -count=1 -run TheMetricsPage ./sidecar/ops -update >&2
+# The sidecar rides in every game server's pod: what it links is reviewed.
+go list -deps -tags grpcnotrace -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/sidecar | sort -u >cmd/sidecar/deps.txt
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then

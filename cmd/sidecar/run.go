@@ -37,6 +37,7 @@ type runOptions struct {
 	query      string
 	sdkAddress string
 	listen     string
+	drainToken string
 	envFile    string
 	templates  []string
 	generic    genericFlags
@@ -62,6 +63,7 @@ func runCommand(game *exit, getenv func(string) string) *cobra.Command {
 	f.StringVar(&o.query, "query-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(stk.QueryPort)), "where the game answers the LAN query")
 	f.StringVar(&o.sdkAddress, "sdk-address", sdkAddress(getenv), "HOST:PORT of the Agones SDK server")
 	f.StringVar(&o.listen, "listen", ":9096", "where metrics, probes and the preStop hook are served")
+	f.StringVar(&o.drainToken, "drain-token", "", "what /prestop and /drain want in the header Authorization: Bearer TOKEN; empty: nothing")
 	f.StringVar(&o.envFile, "env-file", "", "keep a file with what Agones says of the GameServer, as NAME='VALUE' lines, for the game")
 	f.StringArrayVar(&o.templates, "template", nil, "FROM=TO: before the command starts, make the file TO of the template FROM and the GameServer")
 	p := &o.policy
@@ -176,7 +178,7 @@ func (o *runOptions) run(c *cobra.Command, argv []string, game *exit) error {
 		}
 	}
 	log.Info("sidecar started", "version", version, "listen", listener.Addr().String(), "sdk", o.sdkAddress, "gamePort", o.port, "wraps", len(argv) > 0)
-	server := &http.Server{Handler: ops.Handler(r, registry, o.policy.DrainTimeout+time.Minute), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: ops.Handler(r, registry, ops.Options{Grace: o.policy.DrainTimeout + time.Minute, Token: o.drainToken}), ReadHeaderTimeout: 5 * time.Second}
 	return o.live(c.Context(), r, server, listener, child, game, log)
 }
 

@@ -70,7 +70,7 @@ func TestAPlantedViolationIsFoundWithItsChain(t *testing.T) {
 				"BuildKit's client only where commands run in it: builder/source/compile -> github.com/moby/buildkit/client",
 				"client-go only in warmer/kube: warmer/plan -> k8s.io/client-go/rest",
 				"containerd only in warmer/containerd: warmer/plan -> github.com/containerd/containerd/v2/client",
-				"gRPC only in sidecar/agones: cmd/sidecar -> google.golang.org/grpc",
+				"gRPC only in sidecar/agones and warmer/cri: cmd/sidecar -> google.golang.org/grpc",
 			},
 		},
 		"packages in a circle": { // which tests can be part of

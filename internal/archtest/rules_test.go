@@ -47,6 +47,9 @@ var rules = []rule{
 	{name: "publication knows nothing of sources", from: []string{"builder/publish"}, never: []string{"builder/source", "builder/build", "builder/layer"}},
 	{name: "the build knows no adapter", from: []string{"builder/build"}, never: []string{"builder/source", "builder/publish"}},
 
+	{name: "the warmer's agent knows no adapter", from: []string{"warmer/agent", "warmer/manifest"}, never: []string{"warmer/containerd", "warmer/registry", "warmer/cri", "warmer/kube", "warmer/ops"}},
+	{name: "the warmer's registry client knows no container runtime", from: []string{"warmer/registry"}, never: []string{"warmer/containerd", "warmer/cri", "warmer/agent", "warmer/kube", "warmer/ops"}},
+
 	{name: "client-go only in warmer/kube", from: []string{"."}, never: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}, except: []string{"warmer/kube"}, direct: true},
 	{name: "containerd only in warmer/containerd", from: []string{"."}, never: []string{"github.com/containerd/containerd"}, except: []string{"warmer/containerd"}, direct: true},
 	{name: "BuildKit's client only where commands run in it", from: []string{"."}, never: []string{"github.com/moby/buildkit"}, except: []string{"builder/source/compile/buildkit"}, direct: true},

@@ -4,6 +4,7 @@ package ops
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -21,6 +22,15 @@ type Machine interface {
 	Released() <-chan struct{}
 }
 
+// Options are how a drain is asked for.
+type Options struct {
+	// Grace bounds how long /prestop waits altogether: a hook that hangs would take a pod's whole grace period.
+	Grace time.Duration
+	// Token, if not empty, has to be in the header "Authorization: Bearer TOKEN" of /prestop and /drain. Kubelet's hooks come
+	// from outside of the pod, so that whatever can reach the port could else end the server.
+	Token string
+}
+
 // Handler serves
 //
 //	GET  /metrics   Prometheus' text format
@@ -30,9 +40,8 @@ type Machine interface {
 //	GET  /prestop   asks for a drain and answers when it is over: for the game container's preStop hook
 //	POST /drain     asks for a drain and answers at once
 //
-// A drain's deadline is the policy's, or ?timeout=30s. grace bounds how long /prestop waits altogether; a hook that hangs
-// would take a pod's whole grace period.
-func Handler(m Machine, metrics prometheus.Gatherer, grace time.Duration) http.Handler {
+// A drain's deadline is the policy's, or ?timeout=30s.
+func Handler(m Machine, metrics prometheus.Gatherer, o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
@@ -48,15 +57,15 @@ func Handler(m Machine, metrics prometheus.Gatherer, grace time.Duration) http.H
 		_ = json.NewEncoder(w).Encode(statusOf(m.State(), time.Now())) // the client has gone
 	})
 	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, r *http.Request) {
-		if drain(m, w, r, "POST /drain") {
+		if o.allowed(w, r) && drain(m, w, r, "POST /drain") {
 			answer(w, http.StatusAccepted, "draining")
 		}
 	})
 	mux.HandleFunc("GET /prestop", func(w http.ResponseWriter, r *http.Request) {
-		if !drain(m, w, r, "preStop") {
+		if !o.allowed(w, r) || !drain(m, w, r, "preStop") {
 			return
 		}
-		timer := time.NewTimer(grace)
+		timer := time.NewTimer(o.Grace)
 		defer timer.Stop()
 		select {
 		case <-m.Released():
@@ -67,6 +76,14 @@ func Handler(m Machine, metrics prometheus.Gatherer, grace time.Duration) http.H
 		}
 	})
 	return mux
+}
+
+func (o Options) allowed(w http.ResponseWriter, r *http.Request) bool {
+	if o.Token == "" || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte("Bearer "+o.Token)) == 1 {
+		return true
+	}
+	answer(w, http.StatusUnauthorized, "the header Authorization: Bearer TOKEN is missing or wrong")
+	return false
 }
 
 func answer(w http.ResponseWriter, code int, text string) {

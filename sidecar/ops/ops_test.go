@@ -86,7 +86,7 @@ func page(t *testing.T) string {
 	m.Called("Ready", "OK", 2*time.Millisecond)
 	m.Called("Health", "Unavailable", time.Millisecond)
 	m.Reopened("watch")
-	code, body := get(t, ops.Handler(&machine{state: over}, r, time.Minute), http.MethodGet, "/metrics")
+	code, body := get(t, ops.Handler(&machine{state: over}, r, ops.Options{Grace: time.Minute}), http.MethodGet, "/metrics")
 	if code != http.StatusOK {
 		t.Fatalf("GET /metrics = %d", code)
 	}
@@ -144,7 +144,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 }
 
 func TestStatusIsForMachinesAndNamesNobody(t *testing.T) {
-	code, body := get(t, ops.Handler(&machine{state: playing()}, prometheus.NewRegistry(), time.Minute), http.MethodGet, "/status")
+	code, body := get(t, ops.Handler(&machine{state: playing()}, prometheus.NewRegistry(), ops.Options{Grace: time.Minute}), http.MethodGet, "/status")
 	var got map[string]any
 	if err := json.Unmarshal([]byte(body), &got); err != nil || code != http.StatusOK {
 		t.Fatalf("GET /status = %d %s: %v", code, body, err)
@@ -164,7 +164,7 @@ func TestStatusIsForMachinesAndNamesNobody(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	m := &machine{}
-	h := ops.Handler(m, prometheus.NewRegistry(), time.Minute)
+	h := ops.Handler(m, prometheus.NewRegistry(), ops.Options{Grace: time.Minute})
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/nothing": 404} {
 		if code, _ := get(t, h, http.MethodGet, path); code != want {
 			t.Errorf("GET %s = %d, want %d", path, code, want)
@@ -182,7 +182,7 @@ func TestProbes(t *testing.T) {
 func TestPreStopAnswersWhenTheDrainIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{released: make(chan struct{})}
-		h := ops.Handler(m, prometheus.NewRegistry(), 10*time.Minute)
+		h := ops.Handler(m, prometheus.NewRegistry(), ops.Options{Grace: 10 * time.Minute})
 		time.AfterFunc(3*time.Minute, func() { close(m.released) })
 		begin := time.Now()
 		code, body := get(t, h, http.MethodGet, "/prestop?timeout=5m")
@@ -198,7 +198,7 @@ func TestPreStopAnswersWhenTheDrainIsOver(t *testing.T) {
 
 func TestPreStopGivesUpBeforeThePodsGracePeriodIsSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := ops.Handler(&machine{}, prometheus.NewRegistry(), 10*time.Minute)
+		h := ops.Handler(&machine{}, prometheus.NewRegistry(), ops.Options{Grace: 10 * time.Minute})
 		begin := time.Now()
 		code, _ := get(t, h, http.MethodGet, "/prestop")
 		if took := time.Since(begin); code != http.StatusGatewayTimeout || took != 10*time.Minute {
@@ -212,7 +212,7 @@ func TestPreStopGivesUpBeforeThePodsGracePeriodIsSpent(t *testing.T) {
 
 func TestDrainIsAskedForByHTTP(t *testing.T) {
 	m := &machine{}
-	h := ops.Handler(m, prometheus.NewRegistry(), time.Minute)
+	h := ops.Handler(m, prometheus.NewRegistry(), ops.Options{Grace: time.Minute})
 	if code, _ := get(t, h, http.MethodPost, "/drain"); code != http.StatusAccepted {
 		t.Errorf("POST /drain = %d, want 202", code)
 	}
@@ -223,5 +223,29 @@ func TestDrainIsAskedForByHTTP(t *testing.T) {
 	}
 	if diff := cmp.Diff([]sidecar.Happening{sidecar.Drain{Reason: "POST /drain"}}, m.told); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+func TestATokenKeepsStrangersFromDraining(t *testing.T) {
+	m := &machine{released: make(chan struct{})}
+	close(m.released)
+	h := ops.Handler(m, prometheus.NewRegistry(), ops.Options{Grace: time.Minute, Token: "s3cret"})
+	for _, c := range []struct {
+		method, path, header string
+		want                 int
+	}{
+		{http.MethodPost, "/drain", "", 401}, {http.MethodGet, "/prestop", "Bearer wrong", 401}, {http.MethodGet, "/prestop", "s3cret", 401},
+		{http.MethodGet, "/healthz", "", 200}, {http.MethodGet, "/prestop", "Bearer s3cret", 200}, {http.MethodPost, "/drain", "Bearer s3cret", 202},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
+		r.Header.Set("Authorization", c.header)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%s %s with %q = %d, want %d", c.method, c.path, c.header, w.Code, c.want)
+		}
+	}
+	if n := len(m.told); n != 2 {
+		t.Errorf("%d drains were asked for, want 2", n)
 	}
 }

@@ -48,7 +48,7 @@ type Server struct {
 }
 
 type faults struct {
-	hung    bool
+	hung    chan struct{} // closed when calls may go on; nil while they do
 	fail    int
 	swallow int
 }

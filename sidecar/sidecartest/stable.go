@@ -31,14 +31,16 @@ func (s *Server) enter(ctx context.Context, p *pod, what string) error {
 		s.faults.fail--
 	}
 	s.mu.Unlock()
-	switch {
-	case hung:
+	if hung != nil {
 		select {
+		case <-hung:
 		case <-ctx.Done():
+			return status.FromContextError(context.Canceled).Err()
 		case <-p.ctx.Done():
+			return status.FromContextError(context.Canceled).Err()
 		}
-		return status.FromContextError(context.Canceled).Err()
-	case fail:
+	}
+	if fail {
 		return unknown("the API server had a bad moment")
 	}
 	return nil

@@ -61,8 +61,18 @@ func (s *Server) Delete() {
 	s.apply(func(g *sdk.GameServer) { g.ObjectMeta.DeletionTimestamp = time.Now().Unix() })
 }
 
-// Hang makes calls wait until their deadline, or lets them go on.
-func (s *Server) Hang(on bool) { s.fault(func(f *faults) { f.hung = on }) }
+// Hang makes calls, and pings on streams that are open, wait until their deadline, or lets them go on.
+func (s *Server) Hang(on bool) {
+	s.fault(func(f *faults) {
+		switch {
+		case on && f.hung == nil:
+			f.hung = make(chan struct{})
+		case !on && f.hung != nil:
+			close(f.hung)
+			f.hung = nil
+		}
+	})
+}
 
 // Fail lets the next n calls fail with the code Unknown.
 func (s *Server) Fail(n int) { s.fault(func(f *faults) { f.fail = n }) }

@@ -110,10 +110,14 @@ func (a *Agent) giveBack(ctx context.Context, h warmer.Hold) error {
 func (l *loop) ended(j *job, out outcome) {
 	l.running = slices.DeleteFunc(l.running, func(x *job) bool { return x == j })
 	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), time.Since(j.began), out.err)
+	l.agent.o.Log.Debug("step ended", "step", string(j.Do), "image", j.Key, "layer", j.Layer, "bytes", l.moved(j), "took", time.Since(j.began), "error", out.err)
 	w := l.wanted[j.Key]
 	if w == nil {
 		if out.err != nil && !errors.Is(out.err, errUnwanted) && l.ctx.Err() == nil {
 			l.agent.o.Log.Warn("unwanted image stays", "image", j.Key, "error", out.err)
+		}
+		if out.err == nil {
+			l.released(j.Action)
 		}
 		l.observe()
 		return
@@ -129,20 +133,35 @@ func (l *loop) ended(j *job, out outcome) {
 		l.judge(j.Key, w)
 		return
 	}
-	if errors.Is(out.err, errFloor) {
-		out.err = l.outgrown(j)
-	}
-	if out.err != nil {
-		if j.done.Load() > 0 {
-			w.failures = 0 // it went on
-		}
-		l.failed(w, j.Key, out.err)
-	}
 	if out.observed != nil && w.known != nil {
 		l.sawImage(j.Key, w, *out.observed)
 	}
-	if out.err != nil && out.observed == nil {
+	if out.err == nil {
+		w.failures, w.until, w.err = 0, time.Time{}, nil
+		return
+	}
+	if errors.Is(out.err, errFloor) {
+		out.err = l.outgrown(j)
+	}
+	if j.done.Load() > 0 {
+		w.failures = 0 // it went on
+	}
+	l.failed(w, j.Key, out.err)
+	if out.observed == nil {
 		l.observe()
+	}
+}
+
+// released takes in that something unwanted was unpinned or evicted: until the node was looked at, so that neither is done
+// twice.
+func (l *loop) released(a warmer.Action) {
+	if a.Do == warmer.Evict {
+		l.held = slices.DeleteFunc(l.held, func(h warmer.Held) bool { return h.Key == a.Key })
+	}
+	for i := range l.held {
+		if l.held[i].Key == a.Key {
+			l.held[i].Since, l.held[i].Pinned = time.Now(), false
+		}
 	}
 }
 
@@ -161,7 +180,7 @@ func (l *loop) advanced(j *job, w *wanted) {
 	} else {
 		l.snapshots[j.Digest] = true
 	}
-	w.failures = 0
+	w.failures, w.until, w.err = 0, time.Time{}, nil
 }
 
 // outgrown notes that a layer needs more than it was thought to.

@@ -114,10 +114,10 @@ func (l *loop) judge(key string, w *wanted) {
 		l.agent.o.Log.Warn("image is not warm any more", "image", key)
 		l.agent.o.Observer.Lost(key)
 	}
-	w.warm = warm
-	if warm {
+	if warm && !w.warm { // whoever made it so
 		w.failures, w.until, w.err = 0, time.Time{}, nil
 	}
+	w.warm = warm
 }
 
 // reused is how many bytes of each phase were there already.

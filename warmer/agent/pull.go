@@ -42,12 +42,10 @@ func (a *Agent) Pull(ctx context.Context, wants ...warmer.Want) ([]Result, error
 		return settled
 	})
 	var out []Result
-	s := a.Status()
-	disk := warmer.Disk{Free: s.DiskFree, Total: s.DiskTotal, Floor: s.DiskFloor}
-	for _, i := range s.Images {
+	for _, i := range a.Status().Images {
 		r := Result{Ref: i.Ref, Digest: i.Digest, Pulled: i.Fetched, Reused: max(0, i.Wanted-i.Fetched), Took: took[i.Key], AlreadyWarm: i.Found && i.State == Warm}
 		if i.State != Warm {
-			r.Err = cause(ctx, i, disk)
+			r.Err = cause(ctx, i)
 			r.Reused = 0
 		}
 		out = append(out, r)
@@ -62,14 +60,12 @@ func (a *Agent) settled(i ImageStatus, running int) bool {
 	return i.State == Warm || i.State == Failed && (hopeless(i.Err) || i.Failures >= a.o.Attempts) || i.Why == warmer.DiskFull && running == 0
 }
 
-func cause(ctx context.Context, i ImageStatus, disk warmer.Disk) error {
+func cause(ctx context.Context, i ImageStatus) error {
 	switch {
 	case i.Err != nil:
 		return i.Err
 	case ctx.Err() != nil:
 		return fmt.Errorf("pull %s: %w", i.Ref, ctx.Err())
-	case i.Why == warmer.DiskFull:
-		return fmt.Errorf("pull: %w", &DiskError{Key: i.Key, Disk: disk})
 	}
 	return fmt.Errorf("pull %s: %w", i.Ref, errors.New("not finished"))
 }

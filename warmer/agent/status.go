@@ -93,9 +93,6 @@ func (l *loop) publish() {
 func (l *loop) imageStatus(key string) ImageStatus {
 	w := l.wanted[key]
 	out := ImageStatus{Want: w.want, Key: key, State: Resolving, Fetched: w.fetched.Load(), Found: w.found, Failures: w.failures, Err: w.err}
-	if w.err != nil {
-		out.Error = w.err.Error()
-	}
 	if w.known != nil {
 		out.State, out.Digest = Pulling, w.known.Target.Digest
 		l.count(&out, w.want.Layers.Select(w.known.Layers))
@@ -105,6 +102,11 @@ func (l *loop) imageStatus(key string) ImageStatus {
 	}
 	if w.err != nil {
 		out.State = Failed
+	} else if out.Why == warmer.DiskFull {
+		out.Err = &DiskError{Key: key, Disk: l.disk}
+	}
+	if out.Err != nil {
+		out.Error = out.Err.Error()
 	}
 	if w.warm {
 		out.State = Warm

@@ -60,12 +60,19 @@ func short(key string) string {
 
 // hold makes the lease, if there is none, and returns a context under which whatever is made is held by it.
 func (r *Runtime) hold(ctx context.Context, h warmer.Hold) (context.Context, error) {
-	id, err := r.lease(ctx, work, h.Key, nil)
-	if err != nil {
-		return nil, err
+	id := r.leaseID(work, h.Key)
+	if last, ok := r.leased.Load(id); !ok || time.Since(last.(time.Time)) > leaseTrusted {
+		if _, err := r.lease(ctx, work, h.Key, nil); err != nil {
+			return nil, err
+		}
+		r.leased.Store(id, time.Now())
 	}
 	return leases.WithLease(ctx, id), nil
 }
+
+// leaseTrusted is how long a lease is taken to be there without a look: each look waits for whoever writes to containerd's
+// database. Should somebody have deleted it, what needs it fails and is tried again.
+const leaseTrusted = 5 * time.Second
 
 func (r *Runtime) lease(ctx context.Context, kind, key string, more map[string]string) (string, error) {
 	id := r.leaseID(kind, key)
@@ -83,6 +90,7 @@ func (r *Runtime) lease(ctx context.Context, kind, key string, more map[string]s
 
 // end deletes a lease, which need not be there.
 func (r *Runtime) end(ctx context.Context, id string, o ...leases.DeleteOpt) error {
+	r.leased.Delete(id)
 	if err := r.client.LeasesService().Delete(ctx, leases.Lease{ID: id}, o...); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("lease: %w", problem(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -45,6 +46,7 @@ type Runtime struct {
 	root        string
 	owner       string
 	log         *slog.Logger
+	leased      sync.Map // time.Time by ID: when a lease was there
 }
 
 var _ warmer.Runtime = (*Runtime)(nil)

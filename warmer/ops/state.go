@@ -52,7 +52,7 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	status := s.agent.Status()
-	warm := 0
+	warm, shown := 0, map[[3]string]bool{}
 	for i, image := range status.Images {
 		is := 0.0
 		if image.State == agent.Warm {
@@ -63,6 +63,11 @@ func (s *State) Collect(to chan<- prometheus.Metric) {
 			continue
 		}
 		ref, layers, platform := label(image.Ref), string(image.Layers), label(image.Platform)
+		key := [3]string{ref, layers, platform}
+		if shown[key] { // cut to the same length; a series twice would fail the page
+			continue
+		}
+		shown[key] = true
 		gauge(imageWarm, is, ref, layers, platform)
 		if image.Err != nil {
 			gauge(imageError, 1, ref, layers, platform, reason(image.Err))
