@@ -155,11 +155,13 @@ func (p *planner) layers(key string, layers []Layer) bool {
 			continue
 		}
 		complete = false
-		if a := (Action{Do: Unpack, Key: key, Layer: i, Digest: l.ChainID, Bytes: p.unpacked(l)}); there && below && p.unpacks < p.Limits.Unpacks && !p.runs(a) {
+		a := Action{Do: Unpack, Key: key, Layer: i, Digest: l.ChainID, Bytes: p.unpacked(l)}
+		if there && below && p.unpacks < p.Limits.Unpacks && !p.runs(a) {
 			p.unpacks++
 			p.add(a)
 		}
-		below = false
+		// What is below everything that runs waits for nothing: so all of it ends.
+		below = below && p.Limits.Ahead && p.runs(a)
 	}
 	return complete
 }

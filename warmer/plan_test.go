@@ -88,6 +88,11 @@ func TestPlan(t *testing.T) {
 			there(s, "b")
 			s.Running = []warmer.Action{fetch(ref, 0, "a")}
 		}, nil},
+		{"unless the node can do that, and the one below is on its way", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b", "c", "d")
+			there(s, "a", "b", "d")
+			s.Limits.Ahead, s.Limits.Unpacks = true, 4
+		}, []warmer.Action{unpack(ref, 0, "a"), unpack(ref, 1, "ab"), fetch(ref, 2, "c")}},
 		{"a blob is fetched for an image that has its snapshot", one, func(s *warmer.State) {
 			s.Images[ref] = image("a")
 			unpacked(s, "a")

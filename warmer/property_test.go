@@ -39,7 +39,7 @@ func newNode(t *testing.T, script []byte) *simNode {
 	n := &simNode{t: t, s: state(), all: map[string]warmer.Known{}, size: 4000}
 	if len(script) > 0 {
 		n.size = 1200 + 20*int64(script[0])
-		n.s.Limits.Fetches, n.s.Limits.Unpacks = 1+int(script[0]%3), 1+int(script[0]%2)
+		n.s.Limits.Fetches, n.s.Limits.Unpacks, n.s.Limits.Ahead = 1+int(script[0]%3), 1+int(script[0]%2), script[0]%5 < 3
 	}
 	n.s.Disk = warmer.Disk{Total: n.size, Floor: 1000}
 	for i, layers := range [][]string{{"a1", "a2", "b", "s1"}, {"a1", "a2", "b", "s2"}, {"a1", "b", "s3"}, {"x", "y"}, {"z"}} {
@@ -104,8 +104,8 @@ func (n *simNode) check(actions []warmer.Action) {
 			if !n.s.Blobs[n.s.Images[a.Key].Layers[a.Layer].Digest].Complete {
 				n.t.Errorf("%v without its blob", a)
 			}
-			if a.Layer > 0 && !n.s.Snapshots[n.s.Images[a.Key].Layers[a.Layer-1].ChainID] {
-				n.t.Errorf("%v without what is below it", a)
+			if a.Layer > 0 {
+				n.checkBelow(a, n.s.Images[a.Key].Layers[a.Layer-1].ChainID, actions[:i])
 			}
 		case warmer.Keep:
 			n.checkComplete(a.Key)
@@ -122,6 +122,14 @@ func (n *simNode) checkEvict(a warmer.Action, rank int) {
 	i := slices.IndexFunc(n.s.Held, func(h warmer.Held) bool { return h.Key == a.Key })
 	if rank >= 0 || i < 0 || a.Do == warmer.Evict && n.s.Held[i].InUse {
 		n.t.Errorf("%v although it is wanted, not there, or in use", a)
+	}
+}
+
+func (n *simNode) checkBelow(a warmer.Action, below warmer.Digest, before []warmer.Action) {
+	n.t.Helper()
+	under := warmer.Action{Do: warmer.Unpack, Digest: below}
+	if !n.s.Snapshots[below] && !(n.s.Limits.Ahead && (slices.ContainsFunc(n.s.Running, under.Same) || slices.ContainsFunc(before, under.Same))) {
+		n.t.Errorf("%v without what is below it", a)
 	}
 }
 
@@ -172,6 +180,13 @@ func (n *simNode) finish(which int, well bool) {
 	at := which % len(n.s.Running)
 	a := n.s.Running[at]
 	n.s.Running = slices.Delete(slices.Clone(n.s.Running), at, at+1)
+	if a.Do == warmer.Unpack && a.Layer > 0 && !n.s.Snapshots[n.all[a.Key].Layers[a.Layer-1].ChainID] {
+		if slices.ContainsFunc(n.s.Running, warmer.Action{Do: warmer.Unpack, Digest: n.all[a.Key].Layers[a.Layer-1].ChainID}.Same) {
+			n.s.Running = append(n.s.Running, a) // it waits
+			return
+		}
+		well = false
+	}
 	if !well {
 		n.s.NotBefore[a.Key] = n.s.Now.Add(time.Minute)
 		if b := n.s.Blobs[a.Digest]; a.Do == warmer.Fetch && !b.Complete {

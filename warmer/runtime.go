@@ -40,7 +40,10 @@ type Content interface {
 
 // Unpacker makes layers file systems.
 type Unpacker interface {
-	// Unpack makes layer i of an image a snapshot; the one below it is there.
+	// Ahead says that a layer can be unpacked while the one below it is.
+	Ahead() bool
+	// Unpack makes layer i of an image a snapshot. The one below it is there, or, where [Unpacker.Ahead] allows it, being
+	// unpacked.
 	Unpack(ctx context.Context, h Hold, layers []Layer, i int) error
 }
 

@@ -61,6 +61,8 @@ type Disk struct {
 // Limits bound what Plan lets run.
 type Limits struct {
 	Fetches, Unpacks int
+	// Ahead lets a layer be unpacked while the one below it is.
+	Ahead bool
 	// Refresh is after how long a tag is looked up again; 0: never.
 	Refresh time.Duration
 	// Grace is how long what is unwanted stays.

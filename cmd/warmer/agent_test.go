@@ -160,11 +160,26 @@ func (r *rig) until(what string, is func() bool, more ...fmt.Stringer) {
 // slowly has the registry send blobs at a number of bytes per second.
 func (r *rig) slowly(bytesPerSecond int) { r.reg.Pace(bytesPerSecond) }
 
-// program is a static program that says what it was told.
-func program(t *testing.T, says string) string {
+// program is a static program that says which files it finds.
+func program(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	source := fmt.Sprintf("package main\n\nimport \"os\"\n\nfunc main() { os.Stdout.WriteString(%q) }\n", says)
+	const source = `package main
+
+import "os"
+
+func main() {
+	for _, dir := range []string{"data", "etc"} {
+		files, err := os.ReadDir("/" + dir)
+		if err != nil {
+			panic(err)
+		}
+		for _, f := range files {
+			println(dir + "/" + f.Name())
+		}
+	}
+}
+`
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -187,14 +202,15 @@ func TestAContainerStartsFromAWarmImageWithoutAByte(t *testing.T) {
 	}
 	r := newRig(t)
 	game := game("1")
-	game[3].Files = map[string]string{"game": program(t, "ready to race")}
+	game[3].Files = map[string]string{"game": program(t)}
+	game[4].Files[".wh.unused"], game[4].Files["data/.wh.karts"], game[4].Files["data/lap"] = "", "", "1"
 	r.reg.Push("game:1", game...)
 	ref := r.reg.Reference("game:1")
 	a := r.agent("--image", ref)
 	a.untilWarm()
 	r.reg.Reset()
-	if out := r.node.Inside("run", "--rm", ref, "match"); !strings.Contains(out, "ready to race") {
-		t.Errorf("the container said %q", out)
+	if out := r.node.Inside("run", "--rm", ref, "match"); !strings.Contains(out, "data/lap\ndata/tracks\netc/game.conf\n") {
+		t.Errorf("the container finds %q", out)
 	}
 	if n := r.reg.Requests(""); n != 0 {
 		t.Errorf("%d requests to start a container from a warm image", n)

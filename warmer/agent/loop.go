@@ -215,7 +215,7 @@ func (l *loop) state() warmer.State {
 	s := warmer.State{
 		Now: time.Now(), Images: map[string]warmer.Known{}, Blobs: maps.Clone(l.blobs), Snapshots: l.snapshots, Grown: l.grown, Held: l.held,
 		NotBefore: map[string]time.Time{}, Disk: l.disk,
-		Limits: warmer.Limits{Fetches: pace.Fetches, Unpacks: pace.Unpacks, Refresh: l.agent.o.Refresh, Grace: l.agent.o.Grace},
+		Limits: warmer.Limits{Fetches: pace.Fetches, Unpacks: pace.Unpacks, Ahead: l.agent.o.Runtime.Ahead(), Refresh: l.agent.o.Refresh, Grace: l.agent.o.Grace},
 	}
 	for key, w := range l.wanted {
 		if w.known != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,9 +45,11 @@ type Runtime struct {
 	client      *client.Client
 	snapshotter string
 	root        string
+	rebases     bool // snapshots can get their parent when they are committed
 	owner       string
 	log         *slog.Logger
 	leased      sync.Map // time.Time by ID: when a lease was there
+	underway    sync.Map // chan struct{} by chain ID, closed at the end
 }
 
 var _ warmer.Runtime = (*Runtime)(nil)
@@ -103,9 +106,7 @@ func (r *Runtime) greet(ctx context.Context, path string) error {
 	if _, err := r.client.Version(ctx); err != nil {
 		return fmt.Errorf("%s does not answer as containerd does: %w", path, problem(err))
 	}
-	if r.root == "" {
-		r.root = r.snapshotterRoot(ctx)
-	}
+	r.introduce(ctx)
 	if _, err := r.client.SnapshotService(r.snapshotter).Usage(ctx, "none"); problem(err) != nil && !errors.Is(problem(err), warmer.ErrNotFound) {
 		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, problem(err))
 	}
@@ -120,11 +121,14 @@ func (r *Runtime) Snapshotter() string { return r.snapshotter }
 
 func (r *Runtime) snaps() snapshots.Snapshotter { return r.client.SnapshotService(r.snapshotter) }
 
-// snapshotterRoot is where the snapshotter says that it keeps its files; empty if it does not say.
-func (r *Runtime) snapshotterRoot(ctx context.Context) string {
+// introduce asks what the snapshotter can do, and where it keeps its files. Not every version says.
+func (r *Runtime) introduce(ctx context.Context) {
 	answer, err := r.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+r.snapshotter)
 	if err != nil || len(answer.Plugins) == 0 {
-		return ""
+		return
 	}
-	return answer.Plugins[0].Exports["root"]
+	r.rebases = slices.Contains(answer.Plugins[0].Capabilities, snapshots.RebaseCap)
+	if r.root == "" {
+		r.root = answer.Plugins[0].Exports["root"]
+	}
 }

@@ -281,6 +281,9 @@ func (n *Node) Fetch(_ context.Context, _ warmer.Hold, d warmer.Descriptor, open
 	}
 }
 
+// Ahead is that of [warmer.Unpacker].
+func (n *Node) Ahead() bool { return false }
+
 // Unpack is that of [warmer.Unpacker].
 func (n *Node) Unpack(ctx context.Context, _ warmer.Hold, layers []warmer.Layer, i int) error {
 	defer n.begin("unpack")()

@@ -218,7 +218,7 @@ func (d *Daemon) Ctr(args ...string) string {
 	return out
 }
 
-// Inside runs containerd's client in the daemon's mount namespace, where it can start containers.
+// Inside runs containerd's client in the daemon's namespaces, where it can start containers, and returns all that is said.
 func (d *Daemon) Inside(args ...string) string {
 	d.t.Helper()
 	out, err := d.command("nsenter", append([]string{"--target", strconv.Itoa(d.cmd.Process.Pid), "--mount", "--pid", d.ctr()}, args...)...)
@@ -241,5 +241,5 @@ func (d *Daemon) command(name string, args ...string) (string, error) {
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
 	}
-	return stdout.String(), nil
+	return stdout.String() + stderr.String(), nil
 }
