@@ -22,7 +22,6 @@ zstd. In "one gzip layer" they are one layer, as a Dockerfile's COPY makes it, a
 unpacked in further layers (without any base system, which is to its advantage). ctr is run as ` + "`ctr -n k8s.io images pull`" + `, with containerd's defaults.
 `
 
-const mibibyte = 1 << 20
 
 func (w *warmings) report(in *inputs, bars []bar) error {
 	var b bytes.Buffer
@@ -79,7 +78,7 @@ func (w *warmings) bars() []bar {
 		peak = max(peak, f.RSS)
 	}
 	const faster, fewer = 1 / 1.5, 1.0 / 50
-	megabytes := 64.0 * mibibyte / 1e6
+	const megabytes = 64
 	return []bar{
 		{"cold, wall time over ctr's on one gzip layer", w.ratio(plainGzip), faster, ""},
 		{"cold, wall time over ctr's on the AWS sample's pattern", w.ratio(sample), faster, ""},
