@@ -77,6 +77,8 @@ type State struct {
 	Fault string
 	// Exited says that the game's process has ended.
 	Exited bool
+	// Withheld is why Agones was not told that the game is well when it was last due; empty if it was told.
+	Withheld string
 	// Signs are the latest times of each signal.
 	Signs map[Signal]time.Time
 

@@ -147,9 +147,9 @@ func (m *moment) ping() []Action {
 	if s.Agones != nil && s.Agones.Over() || m.at.Sub(s.pinged) < m.p.pingEvery(s.Agones) && !s.pinged.IsZero() {
 		return nil
 	}
-	s.pinged = m.at
-	if reason := m.silent(); reason != "" {
-		return []Action{Withhold{Reason: reason}}
+	s.pinged, s.Withheld = m.at, m.silent()
+	if s.Withheld != "" {
+		return []Action{Withhold{Reason: s.Withheld}}
 	}
 	return []Action{Ping{}}
 }

@@ -36,6 +36,7 @@ type simNode struct {
 }
 
 func newNode(t *testing.T, script []byte) *simNode {
+	t.Helper()
 	n := &simNode{t: t, s: state(), all: map[string]warmer.Known{}, size: 4000}
 	if len(script) > 0 {
 		n.size = 1200 + 20*int64(script[0])

@@ -73,7 +73,7 @@ func TestAnAnswersStatusIsWhatItMatches(t *testing.T) {
 		{&warmer.RegistryError{Err: denied}, warmer.ErrDenied},
 	} {
 		for _, e := range []error{warmer.ErrNotFound, warmer.ErrDenied, warmer.ErrUnavailable} {
-			if got := errors.Is(fmt.Errorf("pull: %w", c.err), e); got != (e == c.want) {
+			if got := errors.Is(fmt.Errorf("pull: %w", c.err), e); got != errors.Is(c.want, e) {
 				t.Errorf("%v matches %v: %t", c.err, e, got)
 			}
 		}

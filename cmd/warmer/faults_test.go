@@ -14,9 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd/containerdtest"

@@ -76,7 +76,7 @@ func (r *rig) wantVerified(ref string) {
 	r.Helper()
 	before := r.reg.Bytes()
 	var out verified
-	if code, stderr := r.warmer(&out, "verify", "--pull", ref); code != 0 || !out.Warm || !out.Pinned || out.NewBytes == nil || *out.NewBytes != 0 {
+	if code, stderr := r.warmer(&out, "verify", "--pull", ref); code != 0 || !out.Warm || out.Pinned != r.node.Pins() || out.NewBytes == nil || *out.NewBytes != 0 {
 		r.Errorf("warmer verify --pull %s: exit code %d, %+v\n%s", ref, code, out, stderr)
 	}
 	if got := r.reg.Bytes() - before; got != 0 {

@@ -11,10 +11,10 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
 
-// Ranges of one layer and their size: with four layers at a time they make 16 MiB of buffers.
+// Ranges of one layer and their size: with four layers at a time they make 8 MiB of buffers.
 const (
 	rangesAtOnce = 4
-	rangeBytes   = 1 << 20
+	rangeBytes   = 512 << 10
 )
 
 // workOptions are the flags of commands that fetch.

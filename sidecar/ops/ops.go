@@ -113,6 +113,7 @@ type status struct {
 	Agones       sidecar.AgonesState `json:"agonesState,omitempty"`
 	Serving      bool                `json:"serving"`
 	Fault        string              `json:"fault,omitempty"`
+	Withheld     string              `json:"healthWithheld,omitempty"`
 	Players      int                 `json:"players"`
 	Named        int                 `json:"namedPlayers"`
 	Match        sidecar.Match       `json:"match,omitempty"`
@@ -128,7 +129,7 @@ type status struct {
 
 func statusOf(s sidecar.State, now time.Time) status {
 	out := status{
-		Phase: s.Phase, PhaseSeconds: now.Sub(s.Since).Seconds(), AgeSeconds: now.Sub(s.Started).Seconds(), Serving: s.Serving, Fault: s.Fault,
+		Phase: s.Phase, PhaseSeconds: now.Sub(s.Since).Seconds(), AgeSeconds: now.Sub(s.Started).Seconds(), Serving: s.Serving, Fault: s.Fault, Withheld: s.Withheld,
 		Players: s.PlayersThere(), Named: len(s.Players), Match: s.Match, Track: s.Track, Mode: s.Mode, Races: s.Races,
 		Session: s.Session, Drain: s.Drain, DrainBy: s.DrainBy,
 	}

@@ -234,8 +234,12 @@ func TestATokenKeepsStrangersFromDraining(t *testing.T) {
 		method, path, header string
 		want                 int
 	}{
-		{http.MethodPost, "/drain", "", 401}, {http.MethodGet, "/prestop", "Bearer wrong", 401}, {http.MethodGet, "/prestop", "s3cret", 401},
-		{http.MethodGet, "/healthz", "", 200}, {http.MethodGet, "/prestop", "Bearer s3cret", 200}, {http.MethodPost, "/drain", "Bearer s3cret", 202},
+		{http.MethodPost, "/drain", "", 401},
+		{http.MethodGet, "/prestop", "Bearer wrong", 401},
+		{http.MethodGet, "/prestop", "s3cret", 401},
+		{http.MethodGet, "/healthz", "", 200},
+		{http.MethodGet, "/prestop", "Bearer s3cret", 200},
+		{http.MethodPost, "/drain", "Bearer s3cret", 202},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
 		r.Header.Set("Authorization", c.header)

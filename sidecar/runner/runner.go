@@ -118,10 +118,19 @@ func (r *Runner) loop(ctx context.Context) {
 }
 
 func (r *Runner) step(e sidecar.Event) {
-	next, actions := r.policy.Step(r.State(), e)
+	was := r.State()
+	next, actions := r.policy.Step(was, e)
 	r.mu.Lock()
 	r.state = next
 	r.mu.Unlock()
+	switch {
+	case next.Withheld == was.Withheld:
+	case next.Withheld != "":
+		at, by := next.LastSign()
+		r.log.Warn("health is withheld", "reason", next.Withheld, "lastSign", at, "by", string(by))
+	default:
+		r.log.Info("health is told again", "withheld", was.Withheld)
+	}
 	for _, a := range actions {
 		r.do(a)
 		r.did(next, a)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // game is a server that does what a test says, and gives a sign of life every second while it lives.
 type game struct {
 	does  chan sidecar.Happening
-	alive bool
+	alive atomic.Bool
 }
 
 func (g *game) Observe(ctx context.Context, emit func(sidecar.Happening)) error {
@@ -33,7 +34,7 @@ func (g *game) Observe(ctx context.Context, emit func(sidecar.Happening)) error 
 		case h := <-g.does:
 			emit(h)
 		case <-second.C:
-			if g.alive {
+			if g.alive.Load() {
 				emit(sidecar.Alive{By: sidecar.Answer})
 			}
 		case <-ctx.Done():
@@ -103,7 +104,7 @@ func (p *pod) do(all ...sidecar.Happening) {
 
 // serve is a game that has come up.
 func (p *pod) serve() {
-	p.game.alive = true
+	p.game.alive.Store(true)
 	p.do(sidecar.Alive{By: sidecar.Log}, sidecar.Serves{Now: true}, sidecar.Plays{Match: sidecar.Lobby}, sidecar.Here{})
 }
 
@@ -164,9 +165,13 @@ func TestAWholeLife(t *testing.T) {
 func TestASilentGameIsGivenUpByAgones(t *testing.T) {
 	inPod(t, sidecar.DefaultPolicy(), func(p *pod) {
 		p.serve()
-		p.game.alive = false
+		p.game.alive.Store(false)
 		p.pass(7 * time.Second) // the window is 7.5 s
 		p.want(sidecar.Ready, sidecar.Waiting)
+		p.pass(5 * time.Second)
+		if got := p.r.State().Withheld; got != sidecar.Silent {
+			p.Errorf("withheld = %q, want %q", got, sidecar.Silent)
+		}
 		p.pass(time.Minute)
 		p.want(sidecar.Unhealthy, sidecar.Over)
 	})
@@ -174,7 +179,7 @@ func TestASilentGameIsGivenUpByAgones(t *testing.T) {
 
 func TestAGameThatTakesTooLongToServeIsGivenUp(t *testing.T) {
 	inPod(t, sidecar.DefaultPolicy(), func(p *pod) {
-		p.game.alive = true // it says something, and never serves
+		p.game.alive.Store(true) // it says something, and never serves
 		p.pass(2*time.Minute - 10*time.Second)
 		p.want(sidecar.Scheduled, sidecar.Booting)
 		p.pass(time.Minute)
@@ -193,7 +198,7 @@ func TestASidecarThatDiesInMidRaceChangesNothing(t *testing.T) {
 		p.stop()
 		p.pass(5 * time.Second)
 		p.sidecar()
-		p.game.alive = true
+		p.game.alive.Store(true)
 		p.do(sidecar.Serves{Now: true}, sidecar.Plays{Match: sidecar.Racing}, players("p-1", "p-2"))
 		p.want(sidecar.Allocated, sidecar.Playing)
 		p.pass(time.Hour)

@@ -36,16 +36,16 @@ func startMarked(t *testing.T, path string, marks bool) *follow {
 	done := make(chan error)
 	go func() {
 		done <- tail.Follow(ctx, path, func(l tail.Line) {
-			s := string(l.Text)
+			text := []string{string(l.Text)}
 			for _, m := range []struct {
 				mark string
 				is   bool
-			}{{" [cut]", l.Cut}, {" [first]", l.First && f.marks}, {" [old]", l.Old && f.marks}} {
+			}{{"[cut]", l.Cut}, {"[first]", l.First && f.marks}, {"[old]", l.Old && f.marks}} {
 				if m.is {
-					s += m.mark
+					text = append(text, m.mark)
 				}
 			}
-			f.lines <- s
+			f.lines <- strings.Join(text, " ")
 		})
 	}()
 	t.Cleanup(func() {

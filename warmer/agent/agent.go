@@ -64,7 +64,7 @@ type Options struct {
 // Agent warms one node. Use [New].
 type Agent struct {
 	o     Options
-	inbox chan func(*loop)
+	inbox chan func(context.Context, *loop)
 
 	mu             sync.Mutex
 	status         Status
@@ -86,7 +86,7 @@ func New(o Options) *Agent {
 		o.Observe = time.Minute
 	}
 	o.Attempts = max(o.Attempts, 1)
-	return &Agent{o: o, inbox: make(chan func(*loop)), alone: o.Alone.atLeastOne(), playing: o.Playing.atLeastOne()}
+	return &Agent{o: o, inbox: make(chan func(context.Context, *loop)), alone: o.Alone.atLeastOne(), playing: o.Playing.atLeastOne()}
 }
 
 // SetPace replaces the paces of the options, at once.
@@ -94,7 +94,7 @@ func (a *Agent) SetPace(ctx context.Context, alone, playing Pace) {
 	a.mu.Lock()
 	a.alone, a.playing = alone.atLeastOne(), playing.atLeastOne()
 	a.mu.Unlock()
-	a.post(ctx, (*loop).throttle)
+	a.post(ctx, func(_ context.Context, l *loop) { l.throttle() })
 }
 
 func (a *Agent) paces() (alone, playing Pace) {
@@ -128,14 +128,14 @@ func (a *Agent) run(ctx context.Context, source Source, service bool, finished f
 		})
 	}
 	feed(func(ctx context.Context) error {
-		return source.Watch(ctx, func(w []warmer.Want) { a.post(ctx, func(l *loop) { l.set(w) }) })
+		return source.Watch(ctx, func(w []warmer.Want) { a.post(ctx, func(_ context.Context, l *loop) { l.set(w) }) })
 	})
 	if service {
 		feed(a.watchRuntime)
 	}
 	if a.o.Players != nil {
 		feed(func(ctx context.Context) error {
-			return a.o.Players.Watch(ctx, func(n int) { a.post(ctx, func(l *loop) { l.play(n) }) })
+			return a.o.Players.Watch(ctx, func(n int) { a.post(ctx, func(_ context.Context, l *loop) { l.play(n) }) })
 		})
 	}
 	l := newLoop(a, service)
@@ -151,15 +151,15 @@ func (a *Agent) run(ctx context.Context, source Source, service bool, finished f
 // watchRuntime watches events and begins again when the runtime was away.
 func (a *Agent) watchRuntime(ctx context.Context) error {
 	for {
-		err := a.o.Runtime.Watch(ctx, func(e warmer.Event) { a.post(ctx, func(l *loop) { l.happened(e) }) })
+		err := a.o.Runtime.Watch(ctx, func(e warmer.Event) { a.post(ctx, func(ctx context.Context, l *loop) { l.happened(ctx, e) }) })
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // whatever it says: it was told to end
 		}
 		a.o.Log.Warn("container runtime's events ended", "error", err)
 		pause := time.NewTimer(time.Second)
 		select {
 		case <-pause.C:
-			a.post(ctx, (*loop).observe)
+			a.post(ctx, func(ctx context.Context, l *loop) { l.observe(ctx) })
 		case <-ctx.Done():
 			pause.Stop()
 			return nil
@@ -168,7 +168,7 @@ func (a *Agent) watchRuntime(ctx context.Context) error {
 }
 
 // post hands something to the loop's goroutine.
-func (a *Agent) post(ctx context.Context, f func(*loop)) {
+func (a *Agent) post(ctx context.Context, f func(context.Context, *loop)) {
 	select {
 	case a.inbox <- f:
 	case <-ctx.Done():

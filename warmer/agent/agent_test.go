@@ -360,7 +360,6 @@ func TestATagIsFollowedAndRememberedWhileTheRegistryIsAway(t *testing.T) {
 
 // starts counts what an agent tells.
 type starts struct {
-	mu           sync.Mutex
 	hits, misses int
 	saved        int64
 	lost         int

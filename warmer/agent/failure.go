@@ -56,8 +56,8 @@ func backOff(n int, err error) time.Duration {
 }
 
 // failed takes in that something went wrong for an image.
-func (l *loop) failed(w *wanted, key string, err error) {
-	if errors.Is(err, errUnwanted) || errors.Is(err, context.Canceled) && l.ctx.Err() != nil {
+func (l *loop) failed(ctx context.Context, w *wanted, key string, err error) {
+	if errors.Is(err, errUnwanted) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return
 	}
 	w.failures++

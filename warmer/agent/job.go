@@ -19,8 +19,8 @@ type outcome struct {
 }
 
 // start runs an action.
-func (l *loop) start(a warmer.Action) {
-	ctx, cancel := context.WithCancelCause(l.ctx)
+func (l *loop) start(all context.Context, a warmer.Action) {
+	ctx, cancel := context.WithCancelCause(all)
 	j := &job{Action: a, began: time.Now(), cancel: cancel, free: l.disk.Free, guarded: a.Do == warmer.Fetch || a.Do == warmer.Unpack}
 	w, service := l.wanted[a.Key], l.service
 	var known warmer.Known
@@ -42,7 +42,7 @@ func (l *loop) start(a warmer.Action) {
 		if cause := context.Cause(ctx); out.err != nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(out.err, errFloor) {
 			out.err = cause
 		}
-		l.agent.post(l.ctx, func(l *loop) { l.ended(j, out) })
+		l.agent.post(all, func(ctx context.Context, l *loop) { l.ended(ctx, j, out) })
 	})
 }
 
@@ -107,19 +107,19 @@ func (a *Agent) giveBack(ctx context.Context, h warmer.Hold) error {
 }
 
 // ended takes in what a job brought.
-func (l *loop) ended(j *job, out outcome) {
+func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	l.running = slices.DeleteFunc(l.running, func(x *job) bool { return x == j })
 	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), time.Since(j.began), out.err)
 	l.agent.o.Log.Debug("step ended", "step", string(j.Do), "image", j.Key, "layer", j.Layer, "bytes", l.moved(j), "took", time.Since(j.began), "error", out.err)
 	w := l.wanted[j.Key]
 	if w == nil {
-		if out.err != nil && !errors.Is(out.err, errUnwanted) && l.ctx.Err() == nil {
+		if out.err != nil && !errors.Is(out.err, errUnwanted) && ctx.Err() == nil {
 			l.agent.o.Log.Warn("unwanted image stays", "image", j.Key, "error", out.err)
 		}
 		if out.err == nil {
 			l.released(j.Action)
 		}
-		l.observe()
+		l.observe(ctx)
 		return
 	}
 	if out.known != nil {
@@ -146,9 +146,9 @@ func (l *loop) ended(j *job, out outcome) {
 	if j.done.Load() > 0 {
 		w.failures = 0 // it went on
 	}
-	l.failed(w, j.Key, out.err)
+	l.failed(ctx, w, j.Key, out.err)
 	if out.observed == nil {
-		l.observe()
+		l.observe(ctx)
 	}
 }
 

@@ -15,9 +15,7 @@ import (
 type loop struct {
 	agent   *Agent
 	service bool
-	//nolint:containedctx // that of the run whose state this is
-	ctx  context.Context
-	jobs sync.WaitGroup
+	jobs    sync.WaitGroup
 
 	wants     []warmer.Want
 	told      bool // somebody said what is wanted
@@ -81,16 +79,15 @@ const (
 )
 
 func (l *loop) run(ctx context.Context, finished func() bool) {
-	l.ctx = ctx
 	defer l.stop()
 	l.throttle()
-	l.observe()
+	l.observe(ctx)
 	guard, wake := time.NewTicker(guardEvery), time.NewTimer(0)
 	defer guard.Stop()
 	defer wake.Stop()
 	guard.Stop()
 	for {
-		l.step()
+		l.step(ctx)
 		l.publish()
 		if finished() {
 			return
@@ -112,16 +109,16 @@ func (l *loop) await(ctx context.Context, guard, wake <-chan time.Time) bool {
 	for {
 		select {
 		case f := <-l.agent.inbox:
-			f(l)
+			f(ctx, l)
 			return true
 		case <-guard:
-			l.guard()
+			l.guard(ctx)
 			if time.Since(l.published) > publishEvery {
 				l.publish()
 			}
 		case <-wake:
 			if !l.observing && time.Since(l.observed) >= l.agent.o.Observe {
-				l.observe()
+				l.observe(ctx)
 			}
 			return true
 		case <-ctx.Done():
@@ -234,7 +231,7 @@ func (l *loop) state() warmer.State {
 }
 
 // step plans and starts what is planned. Nothing is planned before the node was looked at.
-func (l *loop) step() {
+func (l *loop) step(ctx context.Context) {
 	l.waits = nil
 	if l.observed.IsZero() || !l.told {
 		return
@@ -245,20 +242,20 @@ func (l *loop) step() {
 			l.waits = append(l.waits, a)
 		case !l.service && (a.Do == warmer.Unpin || a.Do == warmer.Evict):
 		default:
-			l.start(a)
+			l.start(ctx, a)
 		}
 	}
 }
 
 // happened takes in an event of the runtime.
-func (l *loop) happened(e warmer.Event) {
+func (l *loop) happened(ctx context.Context, e warmer.Event) {
 	switch {
 	case e.Created != "":
 		if !e.Sandbox {
 			l.started(e.Image)
 		}
 	default:
-		l.observe()
+		l.observe(ctx)
 	}
 }
 

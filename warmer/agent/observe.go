@@ -19,7 +19,7 @@ type seen struct {
 }
 
 // observe looks at the node, once more after a look that is going on.
-func (l *loop) observe() {
+func (l *loop) observe(ctx context.Context) {
 	if l.observing {
 		l.again = true
 		return
@@ -35,10 +35,9 @@ func (l *loop) observe() {
 	for key, w := range l.wanted {
 		wants[key] = w.want
 	}
-	ctx := l.ctx
 	l.jobs.Go(func() {
 		s := l.agent.look(ctx, l.service, wants, images)
-		l.agent.post(ctx, func(l *loop) { l.saw(s) })
+		l.agent.post(ctx, func(ctx context.Context, l *loop) { l.saw(ctx, s) })
 	})
 }
 
@@ -59,7 +58,7 @@ func (a *Agent) look(ctx context.Context, service bool, wants map[string]warmer.
 	return s
 }
 
-func (l *loop) saw(s seen) {
+func (l *loop) saw(ctx context.Context, s seen) {
 	l.observing = false
 	l.observed = time.Now()
 	l.setDisk(s.disk, s.diskErr)
@@ -75,7 +74,7 @@ func (l *loop) saw(s seen) {
 	}
 	if l.again {
 		l.again = false
-		l.observe()
+		l.observe(ctx)
 	}
 }
 
@@ -150,7 +149,7 @@ func (a *Agent) floor(d warmer.Disk) int64 {
 }
 
 // guard looks at the disk while something is written, and ends that when the floor is reached.
-func (l *loop) guard() {
+func (l *loop) guard(ctx context.Context) {
 	writes := false
 	for _, j := range l.running {
 		writes = writes || j.guarded
@@ -158,7 +157,7 @@ func (l *loop) guard() {
 	if !writes {
 		return
 	}
-	l.setDisk(l.agent.o.Runtime.Disk(l.ctx))
+	l.setDisk(l.agent.o.Runtime.Disk(ctx))
 	if l.disk.Free >= l.disk.Floor {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -38,9 +39,16 @@ func (r *Runtime) Fetch(ctx context.Context, h warmer.Hold, d warmer.Descriptor,
 }
 
 func (r *Runtime) fetch(ctx context.Context, h warmer.Hold, d warmer.Descriptor, open func(int64) (io.ReadCloser, error), progress func(int64)) error {
+	var through *client.Client
+	select {
+	case through = <-r.writers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { r.writers <- through }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the writer's stream, whatever state it is in
-	w, err := content.OpenWriter(ctx, r.client.ContentStore(), content.WithRef(ingest(ctx, d)), content.WithDescriptor(descriptor(d)))
+	w, err := content.OpenWriter(ctx, through.ContentStore(), content.WithRef(ingest(ctx, d)), content.WithDescriptor(descriptor(d)))
 	if err != nil {
 		return fmt.Errorf("store %s: %w", d.Digest, problem(err))
 	}

@@ -35,6 +35,10 @@ type Options struct {
 // DefaultSocket is where containerd listens unless it is told otherwise.
 const DefaultSocket = "/run/containerd/containerd.sock"
 
+// maxWriters is how many blobs are written at once, each through a connection of its own: a connection's window is 64 KiB,
+// whatever goes through it.
+const maxWriters = 4
+
 const (
 	dialTimeout  = 5 * time.Second
 	leaseExpires = 24 * time.Hour
@@ -49,6 +53,7 @@ type Runtime struct {
 	owner       string
 	log         *slog.Logger
 	leased      sync.Map // time.Time by ID: when a lease was there
+	writers     chan *client.Client
 	underway    sync.Map // chan struct{} by chain ID, closed at the end
 }
 
@@ -78,9 +83,16 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable)
 	}
-	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log}
+	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log, writers: make(chan *client.Client, maxWriters)}
+	for range maxWriters { // each connects when it is used first
+		w, err := client.New(o.Socket, client.WithDefaultNamespace(o.Namespace), client.WithTimeout(dialTimeout))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable), r.Close())
+		}
+		r.writers <- w
+	}
 	if err := r.greet(ctx, o.Socket); err != nil {
-		_ = c.Close() // the greeting's error counts
+		_ = r.Close() // the greeting's error counts
 		return nil, err
 	}
 	return r, nil
@@ -113,8 +125,18 @@ func (r *Runtime) greet(ctx context.Context, path string) error {
 	return nil
 }
 
-// Close ends the connection.
-func (r *Runtime) Close() error { return r.client.Close() }
+// Close ends the connections, once nothing is fetched any more.
+func (r *Runtime) Close() error {
+	err := r.client.Close()
+	for {
+		select {
+		case w := <-r.writers:
+			err = errors.Join(err, w.Close())
+		default:
+			return err
+		}
+	}
+}
 
 // Snapshotter is the one in use.
 func (r *Runtime) Snapshotter() string { return r.snapshotter }

@@ -135,6 +135,7 @@ func config(n int) doc {
 }
 
 func read(t testing.TB, m, c doc) (warmer.Image, error) {
+	t.Helper()
 	d := warmer.Descriptor{Digest: digest(7)}
 	return manifest.Image(d, d, raw(t, m), "linux/amd64", func(warmer.Descriptor) ([]byte, error) { return raw(t, c), nil })
 }

@@ -48,7 +48,7 @@ func (r *Registry) Push(tag string, layers ...Layer) string {
 	if runtime.GOARCH == other {
 		other = "amd64"
 	}
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range []string{other, runtime.GOARCH} {
 		mine := layers
 		if arch == other {

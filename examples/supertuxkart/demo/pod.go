@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/namespace"
 )
 
@@ -31,22 +32,6 @@ const (
 	home       = "/tmp/demo"
 	patience   = 2 * time.Minute
 )
-
-// sessionConfig is the image's configuration in a hurry: a demo has less time than players.
-const sessionConfig = `<?xml version="1.0"?>
-<server-config version="6">
-    <server-name value="pitcrew"/>
-    <server-port value="2759"/>
-    <server-mode value="3"/>
-    <server-max-players value="8"/>
-    <wan-server value="false"/>
-    <owner-less value="true"/>
-    <ai-anywhere value="true"/>
-    <start-game-counter value="3"/>
-    <voting-timeout value="5"/>
-    <enable-console value="false"/>
-</server-config>
-`
 
 // runPod is the whole process in the namespaces.
 func runPod(described string, stdout, stderr io.Writer) int {
@@ -153,7 +138,7 @@ func (p *pod) folders() error {
 			return err
 		}
 	}
-	return os.WriteFile(p.Server+home+"/server_config.xml", []byte(sessionConfig), 0o644) //nolint:gosec // another user reads it
+	return os.WriteFile(p.Server+home+"/server_config.xml", []byte(container.Config(nil)), 0o644) //nolint:gosec // another user reads it
 }
 
 // game starts the game of an unpacked image as its user.

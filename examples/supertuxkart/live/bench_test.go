@@ -58,7 +58,7 @@ func record(b *testing.B, f figure) {
 func writeDoc() error {
 	raw, err := os.ReadFile(measured())
 	if err != nil || *doc == "" {
-		return nil //nolint:nilerr // no benchmark ran
+		return nil // no benchmark ran
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, `# The sidecar's footprint and latency

@@ -24,12 +24,11 @@ import (
 )
 
 func TestAMatchmakersServerLivesFromStartToShutdown(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--empty-grace", "2s")
 		r.untilState(sidecar.Ready)
 		if !r.agones.Allocate(sidecartest.Allocation{}) {
-			t.Fatal("cannot allocate")
+			r.t.Fatal("cannot allocate")
 		}
 		r.until("accepting", func() bool { return r.annotation("session-state") == "accepting" })
 		bots := r.bots(2)
@@ -39,20 +38,19 @@ func TestAMatchmakersServerLivesFromStartToShutdown(t *testing.T) {
 		r.signal(bots.Process.Pid, syscall.SIGTERM)
 		r.untilState(sidecar.Shutdown)
 		if n := r.calls("Ready"); n != 1 {
-			t.Errorf("Ready was called %d times, want once", n)
+			r.t.Errorf("Ready was called %d times, want once", n)
 		}
 		if n := r.calls("UpdateList"); n != 0 {
-			t.Error("UpdateList was called")
+			r.t.Error("UpdateList was called")
 		}
 		if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
-			t.Errorf("players cut off = %s, want 0", got)
+			r.t.Errorf("players cut off = %s, want 0", got)
 		}
 	})
 }
 
 func TestTheFirstPlayerClaimsAndTheServerGoesBackToThePool(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--allocation", "self", "--when-empty", "ready", "--empty-grace", "1s")
 		r.untilState(sidecar.Ready)
 		bots := r.bots(1)
@@ -65,8 +63,7 @@ func TestTheFirstPlayerClaimsAndTheServerGoesBackToThePool(t *testing.T) {
 }
 
 func TestNobodyJoinsInTime(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--join-timeout", "2s")
 		r.untilState(sidecar.Ready)
 		r.agones.Allocate(sidecartest.Allocation{})
@@ -75,8 +72,7 @@ func TestNobodyJoinsInTime(t *testing.T) {
 }
 
 func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--liveness-window", "2s")
 		r.untilState(sidecar.Ready)
 		r.signal(r.pid(), syscall.SIGSTOP)
@@ -84,7 +80,7 @@ func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
 		before := r.pings()
 		r.until("three pings withheld", func() bool { return r.metric(silentPings) >= "3" })
 		if after := r.pings(); after != before {
-			t.Errorf("%d pings although the game is stopped", after-before)
+			r.t.Errorf("%d pings although the game is stopped", after-before)
 		}
 		r.signal(r.pid(), syscall.SIGCONT)
 		r.until("a ping", func() bool { return r.pings() > before })
@@ -97,8 +93,7 @@ func TestAStoppedServerLosesItsHealthAndAContinuedOneGetsItBack(t *testing.T) {
 const silentPings = `pitcrew_sidecar_health_withheld_total{reason="silent"}`
 
 func TestAKilledServerIsReported(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--liveness-window", "2s")
 		r.untilState(sidecar.Ready)
 		r.signal(r.pid(), syscall.SIGKILL)
@@ -110,7 +105,7 @@ func TestAKilledServerIsReported(t *testing.T) {
 		before := r.pings()
 		r.untilState(sidecar.Unhealthy)
 		if after := r.pings(); after != before {
-			t.Errorf("%d pings after the game's death", after-before)
+			r.t.Errorf("%d pings after the game's death", after-before)
 		}
 	})
 }
@@ -147,25 +142,23 @@ func TestAServerWithoutItsDataIsReported(t *testing.T) {
 }
 
 func TestAServerOnAnotherPortIsNeverReady(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
+	inBothWays(t, func(r *rig, wrapped bool) {
 		taken, err := net.ListenPacket("udp", ":2759")
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		defer taken.Close()
-		r := newRig(t)
 		r.pod(wrapped)
 		r.until("the fault", func() bool { return r.status()["fault"] != nil })
 		r.untilState(sidecar.Unhealthy)
 		if r.calls("Ready") != 0 {
-			t.Error("Ready was called for a server on another port")
+			r.t.Error("Ready was called for a server on another port")
 		}
 	})
 }
 
 func TestADrainWaitsForTheRaceToEnd(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--lobby-grace", "1s")
 		r.untilState(sidecar.Ready)
 		r.agones.Allocate(sidecartest.Allocation{})
@@ -186,14 +179,14 @@ func TestADrainWaitsForTheRaceToEnd(t *testing.T) {
 			r.until("closed", func() bool { return r.annotation("session-state") == "closed" })
 		}
 		if got := <-hook; got != "200 OK" {
-			t.Errorf("/prestop = %s, want 200 OK", got)
+			r.t.Errorf("/prestop = %s, want 200 OK", got)
 		}
 		if got := r.metric("pitcrew_sidecar_players_cut_off_total"); got != "0" {
-			t.Errorf("players cut off = %s, want 0", got)
+			r.t.Errorf("players cut off = %s, want 0", got)
 		}
 		raw, err := os.ReadFile(r.log())
 		if err != nil || !strings.Contains(string(raw), "The game is considered finished.") {
-			t.Errorf("drained before the race was over: %v", err)
+			r.t.Errorf("drained before the race was over: %v", err)
 		}
 		r.untilState(sidecar.Shutdown)
 		r.signal(r.side.Process.Pid, syscall.SIGTERM)
@@ -202,8 +195,7 @@ func TestADrainWaitsForTheRaceToEnd(t *testing.T) {
 }
 
 func TestTheSDKServerDiesInMidRace(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped)
 		r.untilState(sidecar.Ready)
 		r.agones.Allocate(sidecartest.Allocation{})
@@ -216,7 +208,7 @@ func TestTheSDKServerDiesInMidRace(t *testing.T) {
 		before := r.pings()
 		r.until("pings", func() bool { return r.pings() > before+2 })
 		if got := r.agones.GameServer().State; got != sidecar.Allocated {
-			t.Errorf("state = %s, want Allocated", got)
+			r.t.Errorf("state = %s, want Allocated", got)
 		}
 	})
 }
@@ -251,27 +243,29 @@ func TestTheSidecarDiesInMidRace(t *testing.T) {
 }
 
 func TestAStrayPeerChangesNothing(t *testing.T) {
-	inBothWays(t, func(t *testing.T, wrapped bool) {
-		r := newRig(t)
+	inBothWays(t, func(r *rig, wrapped bool) {
 		r.pod(wrapped, "--allocation", "self", "--empty-grace", "0s")
 		r.untilState(sidecar.Ready)
+		r.until("what is said of a server that waits", func() bool {
+			return r.agones.GameServer().Labels[sidecar.SDKPrefix+"phase"] == "waiting"
+		})
 		calls := r.calls("SetLabel") + r.calls("AddListValue")
 		for range 3 {
-			stray(t)
+			stray(r.t)
 		}
 		before := r.pings()
 		r.until("pings", func() bool { return r.pings() > before+2 })
 		if got := r.agones.GameServer().State; got != sidecar.Ready {
-			t.Errorf("state = %s after peers that are no players, want Ready", got)
+			r.t.Errorf("state = %s after peers that are no players, want Ready", got)
 		}
 		if now := r.calls("SetLabel") + r.calls("AddListValue"); now != calls {
-			t.Errorf("%d calls because of peers that are no players", now-calls)
+			r.t.Errorf("%d calls because of peers that are no players", now-calls)
 		}
 	})
 }
 
 // stray connects as a peer, to which the server logs a connection, and leaves.
-func stray(t *testing.T) {
+func stray(t testing.TB) {
 	t.Helper()
 	conn, err := net.Dial("udp", "127.0.0.1:2759")
 	if err != nil {

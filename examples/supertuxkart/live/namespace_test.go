@@ -60,12 +60,12 @@ func use(dir string) {
 var ways = map[string]bool{"beside": false, "wrapper": true}
 
 // inBothWays runs a test beside the game, and around it. Each is alone.
-func inBothWays(t *testing.T, test func(t *testing.T, wrapped bool)) {
+func inBothWays(t *testing.T, test func(r *rig, wrapped bool)) {
 	t.Helper()
 	for name, wrapped := range ways {
 		t.Run(name, func(t *testing.T) {
 			if alone(t) {
-				test(t, wrapped)
+				test(newRig(t), wrapped)
 			}
 		})
 	}
@@ -140,12 +140,10 @@ func prepare(t testing.TB) {
 	builder, image := filepath.Join(shared.dir, "builder"), filepath.Join(shared.dir, "image.oci")
 	command(t, "go", "build", "-o", builder, "../../../cmd/builder")
 	command(t, builder, "build", "-f", "../pipeline.yaml", "--profile", "full", "--platform", "linux/"+runtime.GOARCH, "--layout", image,
-		"--cache-dir", filepath.Join(shared.dir, "cache"), "--lock", filepath.Join(shared.dir, "assets.lock"))
+		"--cache-dir", "../../../.cache/demo/builder", "--lock", filepath.Join(shared.dir, "assets.lock")) // the cache is make demo's
 	unpack(t, image)
-	for _, used := range []string{image, filepath.Join(shared.dir, "cache")} {
-		if err := os.RemoveAll(used); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.RemoveAll(image); err != nil {
+		t.Fatal(err)
 	}
 	// Last: it says that all is there. Static, as in its image.
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags=-s -w", "-o", shared.sidecar, "../../../cmd/sidecar")

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
 )
@@ -53,21 +54,6 @@ func (o *output) String() string {
 	defer o.mu.Unlock()
 	return o.buf.String()
 }
-
-const serverConfig = `<?xml version="1.0"?>
-<server-config version="6">
-    <server-name value="live"/>
-    <server-port value="2759"/>
-    <server-mode value="3"/>
-    <server-max-players value="8"/>
-    <wan-server value="false"/>
-    <owner-less value="true"/>
-    <ai-anywhere value="true"/>
-    <start-game-counter value="2"/>
-    <voting-timeout value="5"/>
-    <enable-console value="false"/>
-</server-config>
-`
 
 const sdkPort = "9357"
 
@@ -106,15 +92,11 @@ func newRigWith(t testing.TB, o sidecartest.Options) *rig {
 // configure writes the server's configuration, with other values than the usual: KEY, VALUE, KEY, VALUE.
 func (r *rig) configure(values ...string) {
 	r.t.Helper()
-	text := serverConfig
+	set := map[string]string{"server-name": "live"}
 	for i := 0; i < len(values); i += 2 {
-		one := regexp.MustCompile(`(<` + values[i] + ` value=")[^"]*`)
-		if !one.MatchString(text) {
-			r.t.Fatalf("no %s in the configuration", values[i])
-		}
-		text = one.ReplaceAllString(text, "${1}"+values[i+1])
+		set[values[i]] = values[i+1]
 	}
-	if err := os.WriteFile(filepath.Join(shared.root, r.home, "server.xml"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(shared.root, r.home, "server.xml"), []byte(container.Config(set)), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
 }

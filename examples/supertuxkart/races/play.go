@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ const always = "abyss"
 // startServer starts the server of the round with no other track that it could choose.
 func (f field) startServer(ctx context.Context, r round, dir, network string) (*container.Server, error) {
 	config, only, bundle := filepath.Join(dir, "server_config.xml"), filepath.Join(dir, "tracks"), filepath.Join(dir, "server")
-	if err := os.WriteFile(config, fmt.Appendf(nil, configXML, r.mode.number), 0o644); err != nil { //nolint:gosec // another user reads it
+	if err := os.WriteFile(config, []byte(container.Config(map[string]string{"server-mode": strconv.Itoa(r.mode.number)})), 0o644); err != nil { //nolint:gosec // another user reads it
 		return nil, err
 	}
 	if err := os.Mkdir(bundle, 0o755); err != nil {
@@ -97,21 +98,6 @@ func (f field) startServer(ctx context.Context, r round, dir, network string) (*
 	return container.Start(ctx, f.server.root, bundle, f.server.config, container.Network(network),
 		container.ReadOnly(config, "/etc/stk/server_config.xml"), container.ReadOnly(only, "/"+tracksDir))
 }
-
-const configXML = `<?xml version="1.0"?>
-<server-config version="6">
-    <server-name value="races"/>
-    <server-port value="2759"/>
-    <server-mode value="%d"/>
-    <server-max-players value="8"/>
-    <wan-server value="false"/>
-    <owner-less value="true"/>
-    <ai-anywhere value="true"/>
-    <start-game-counter value="2"/>
-    <voting-timeout value="5"/>
-    <enable-console value="false"/>
-</server-config>
-`
 
 // race lets bots play one game on the server.
 func (f field) race(ctx context.Context, r round, dir, network string, server *container.Server) (err error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,12 +30,14 @@ type Daemon struct {
 	// Root is where it keeps its data.
 	Root string
 
-	t      testing.TB
-	disk   int64
-	dir    string
-	binary string
-	cmd    *exec.Cmd
-	ended  chan struct{}
+	t testing.TB
+	// Version is what the daemon says of itself.
+	Version string
+	disk    int64
+	dir     string
+	binary  string
+	cmd     *exec.Cmd
+	ended   chan struct{}
 }
 
 // Start runs a containerd until the test ends. It skips the test without root, or without a containerd in the environment.
@@ -61,7 +64,7 @@ func start(t testing.TB, disk int64) *Daemon {
 	if os.Geteuid() != 0 {
 		t.Skip("containerd needs root")
 	}
-	dir, err := os.MkdirTemp("", "ctrd-") // a socket's path is short
+	dir, err := os.MkdirTemp("", "ctrd-") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,14 +94,37 @@ imports = []
   restrict_oom_score_adj = true
 `
 
+// config1 is for containerd 1.x.
+const config1 = `version = 2
+root = '%[2]s'
+state = '%[1]s/state'
+[grpc]
+  address = '%[1]s/s'
+[ttrpc]
+  address = '%[1]s/s.ttrpc'
+[plugins.'io.containerd.grpc.v1.cri']
+  restrict_oom_score_adj = true
+[plugins.'io.containerd.grpc.v1.cri'.registry]
+  config_path = '%[1]s/certs.d'
+`
+
 func (d *Daemon) configure() {
 	d.t.Helper()
+	version, err := exec.CommandContext(d.t.Context(), d.binary, "--version").Output()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	format := config
+	d.Version = string(version)
+	if regexp.MustCompile(` v?1\.\d`).Match(version) {
+		format = config1
+	}
 	for _, sub := range []string{d.Root, filepath.Join(d.dir, "state"), filepath.Join(d.dir, "certs.d")} {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			d.t.Fatal(err)
 		}
 	}
-	d.write("config.toml", fmt.Sprintf(config, d.dir, d.Root))
+	d.write("config.toml", fmt.Sprintf(format, d.dir, d.Root))
 }
 
 func (d *Daemon) write(name, text string) {
@@ -151,7 +177,7 @@ func (d *Daemon) untilServing() {
 	deadline := time.After(30 * time.Second)
 	for {
 		if conn, err := (&net.Dialer{}).DialContext(d.t.Context(), "unix", d.Socket); err == nil {
-			conn.Close()
+			_ = conn.Close() // it was there
 			if r, err := containerd.Open(d.t.Context(), containerd.Options{Socket: d.Socket}); err == nil {
 				_ = r.Close() // it answered
 				return
@@ -193,6 +219,9 @@ func (d *Daemon) Log() string {
 	}
 	return string(raw)
 }
+
+// Pins says that its CRI knows of pinned images, as all do since 1.7.
+func (d *Daemon) Pins() bool { return !strings.Contains(d.Version, " 1.6.") }
 
 // Seen is the daemon's root as processes outside of its namespaces see it.
 func (d *Daemon) Seen() string { return fmt.Sprintf("/proc/%d/root%s", d.cmd.Process.Pid, d.Root) }
