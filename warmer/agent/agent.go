@@ -12,7 +12,8 @@ import (
 
 // Source says what shall be warm.
 type Source interface {
-	// Watch calls set at once and at every change, until ctx ends, when it returns nil.
+	// Watch calls set as soon as it knows, and at every change, until ctx ends, when it returns nil. It does not call set
+	// before it knows all: what set leaves out is released.
 	Watch(ctx context.Context, set func([]warmer.Want)) error
 }
 
