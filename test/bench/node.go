@@ -175,7 +175,11 @@ func (n *node) agent(ctx context.Context, ref string, over time.Duration) (resid
 		r.peak = daemonRSS(cmd.Process.Pid) * 1024 / 1e6
 		r.idle, err = idle(ctx, cmd.Process.Pid, over)
 	}
-	return r, errors.Join(err, cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+	err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM))
+	if end := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(syscall.SIGTERM) {
+		err = errors.Join(err, end)
+	}
+	return r, err
 }
 
 func untilWarm(log io.Reader) error {

@@ -22,7 +22,6 @@ zstd. In "one gzip layer" they are one layer, as a Dockerfile's COPY makes it, a
 unpacked in further layers (without any base system, which is to its advantage). ctr is run as ` + "`ctr -n k8s.io images pull`" + `, with containerd's defaults.
 `
 
-
 func (w *warmings) report(in *inputs, bars []bar) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, warmPreamble, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), w.rounds)
