@@ -119,7 +119,7 @@ func (w *warmings) measure(ctx context.Context, n *node, g *game, refs images) e
 	}
 	for i := range w.rounds {
 		for j := range pullers {
-			p := pullers[(i+j)%len(pullers)] // nobody is always the one after another
+			p := pullers[(i+j)%len(pullers)] // another one begins each round
 			if err := w.round(ctx, n, p, refs[p.of]); err != nil {
 				return fmt.Errorf("round %d: %s: %w", i+1, p.name, err)
 			}

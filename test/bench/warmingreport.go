@@ -14,8 +14,9 @@ const warmPreamble = `# Benchmarks of the warmer
 
 Written by ` + "`make bench-warmer`" + ` (test/bench) on %s: do not edit. One run on one machine (%d cores, Go %s): compare the ratios, not
 the seconds. One containerd 2.4.2 and one Debian docker-registry, both on this machine and in its page cache, are pulled
-from and to by all in turn, in another order each round; between pulls every image, blob and snapshot is removed. Medians of %d rounds.
-CPU is the client's and containerd's; peak is the client's memory.
+from and to by all in turn, another one first in each round; between pulls every image, blob and snapshot is removed. Medians of %d rounds.
+CPU is the client's and containerd's; peak is the client's memory. The machine's load average at the end was %s: above the number of
+cores, whoever needs more CPU waits longer than on a machine of its own.
 
 The image is the whole SuperTuxKart server (Debian's 1.4, all assets). Ours is made by builder: assets in 32 layers at the bottom, stored or in
 zstd. In "one gzip layer" they are one layer, as a Dockerfile's COPY makes it, and everything is gzip. The AWS sample's pattern has them as parts, joined and
@@ -24,7 +25,7 @@ unpacked in further layers (without any base system, which is to its advantage).
 
 func (w *warmings) report(in *inputs, bars []bar) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, warmPreamble, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), w.rounds)
+	fmt.Fprintf(&b, warmPreamble, time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), w.rounds, load())
 	var picture []column
 	fmt.Fprintf(&b, "\n## Cold: pull and unpack\n\n| | wall s | over ours | CPU s | peak MB |\n|---|---|---|---|---|\n")
 	for _, p := range pullers {
@@ -52,6 +53,16 @@ func (w *warmings) report(in *inputs, bars []bar) error {
 		fmt.Fprintln(&b, x.row())
 	}
 	return os.WriteFile(filepath.Join(in.root, "docs", "benchmarks-warmer.md"), b.Bytes(), 0o644)
+}
+
+// load is the average of the last quarter of an hour.
+func load() string {
+	raw, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(raw))
+	if err != nil || len(fields) < 3 {
+		return "not known"
+	}
+	return fields[2]
 }
 
 // medians has the median of every figure.
