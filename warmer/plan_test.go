@@ -2,6 +2,7 @@ package warmer_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,15 +19,15 @@ func digest(name string) warmer.Digest { return warmer.Digest(fmt.Sprintf("sha25
 // image has layers of 100 bytes, named; those that begin with an a are assets.
 func image(names ...string) warmer.Known {
 	k := warmer.Known{Image: warmer.Image{Target: warmer.Descriptor{Digest: digest("index")}, Manifest: warmer.Descriptor{Digest: digest("manifest")}}, Checked: now}
-	chain := ""
+	var chain strings.Builder
 	for _, n := range names {
-		chain += n
+		chain.WriteString(n)
 		phase := warmer.PhaseServer
 		if n[0] == 'a' {
 			phase = warmer.PhaseAssets
 		}
 		k.Layers = append(k.Layers, warmer.Layer{
-			Descriptor: warmer.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digest(n), Size: 100}, ChainID: digest("chain " + chain), Phase: phase,
+			Descriptor: warmer.Descriptor{MediaType: "application/vnd.oci.image.layer.v1.tar", Digest: digest(n), Size: 100}, ChainID: digest("chain " + chain.String()), Phase: phase,
 		})
 	}
 	return k

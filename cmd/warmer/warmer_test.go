@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd/containerdtest"
+	"github.com/pitcrew-dev/pitcrew/warmer/cri"
 	"github.com/pitcrew-dev/pitcrew/warmer/warmertest"
 )
 
@@ -229,4 +231,30 @@ func TestATagThatMovesIsFollowed(t *testing.T) {
 	}
 	r.wantVerified(ref)
 	r.wantLeft(5, 2*documents+layers+2, layers+2) // the old one by digest and ID
+}
+
+func TestWhatOthersPulledStays(t *testing.T) {
+	r := newRig(t)
+	digest := r.reg.Push("game:1", game("1")...)
+	r.reg.Push("copy:1", game("1")...)
+	r.pull(r.reg.Reference("game:1"))
+	theirs := r.reg.Reference("copy@" + digest)
+	client, err := cri.Dial(r.node.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Pull(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	var out dropped
+	if code, stderr := r.warmer(&out, "drop", r.reg.Reference("game:1")); code != 0 || !out.Dropped {
+		t.Errorf("drop: exit code %d, %+v, %s", code, out, stderr)
+	}
+	if left := r.node.Left(); !slices.Contains(left.Images, theirs) || len(left.Snapshots) != layers {
+		t.Errorf("left: %+v, want what CRI pulled from another repository", left)
+	}
+	if image, err := client.Image(t.Context(), theirs); err != nil || image == nil {
+		t.Errorf("CRI has %v, %v of what it pulled", image, err)
+	}
 }

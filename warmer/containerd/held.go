@@ -62,22 +62,32 @@ func restore(all []images.Image) {
 	for i := range all {
 		id := &all[i]
 		for label, key := range id.Labels {
-			if !strings.HasPrefix(label, labelBy) {
-				continue
-			}
-			name, platform, _ := strings.Cut(key, " ")
-			if lost := byName[name]; lost != nil && lost.Target.Digest == id.Target.Digest && lost.Labels[labelKey] == "" {
-				lost.Labels = map[string]string{labelOwner: id.Labels[labelOwner], labelKey: key, labelPlatform: platform, labelPinned: id.Labels[labelPinned]}
+			if strings.HasPrefix(label, labelBy) {
+				restoreKey(byName, id, key)
 			}
 		}
 	}
-	for i := range all { // and a record by digest that nobody named
-		for j := range all {
-			if all[i].Labels[labelOwner] == "" && strings.Contains(all[i].Name, "@") && all[j].Labels[labelOwner] != "" && all[j].Labels[labelFound] == "" &&
-				all[i].Target.Digest == all[j].Target.Digest && strings.HasPrefix(all[j].Name, "sha256:") {
-				all[i].Labels = map[string]string{labelOwner: all[j].Labels[labelOwner]}
-			}
+}
+
+// restoreKey does that for a key, by the record by ID that was made for it.
+func restoreKey(byName map[string]*images.Image, id *images.Image, key string) {
+	name, platform, _ := strings.Cut(key, " ")
+	lost := func(name string) *images.Image {
+		if r := byName[name]; r != nil && r.Target.Digest == id.Target.Digest {
+			return r
 		}
+		return nil
+	}
+	if r := lost(name); r != nil && r.Labels[labelKey] == "" {
+		r.Labels = map[string]string{labelOwner: id.Labels[labelOwner], labelKey: key, labelPlatform: platform, labelPinned: id.Labels[labelPinned]}
+	}
+	ref, err := warmer.ParseReference(name)
+	if err != nil || id.Labels[labelFound] != "" {
+		return
+	}
+	byDigest := warmer.Reference{Repository: ref.Repository, Digest: warmer.Digest(id.Target.Digest)}.String()
+	if r := lost(byDigest); r != nil && r.Labels[labelOwner] == "" {
+		r.Labels = map[string]string{labelOwner: id.Labels[labelOwner]}
 	}
 }
 
