@@ -19,7 +19,7 @@ build: ## static binaries into bin/
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
-	@./scripts/test.sh $(TESTSUMMARY)
+	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
 
 check: ## format, vet, lint, import rules, generated files, short tests with the race detector
 	@./scripts/deps.sh check
@@ -68,6 +68,11 @@ prove-containerd: ## a real containerd is warmed, killed, filled up and started 
 	@./scripts/deps.sh containerd
 	CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v ./cmd/warmer ./warmer/...
 
+prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first build takes ten minutes
+	@./scripts/deps.sh containerd
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -timeout 20m ./warmer/kube/... && \
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate' ./cmd/warmer
+
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
@@ -82,4 +87,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-profile prove-profile-source fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fingerprint() {
-  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md cmd/sidecar/deps.txt ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
+  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md cmd/sidecar/deps.txt config/crd ':(glob)**/zz_generated.*.go' ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
     xargs -0 --no-run-if-empty sha256sum 2>/dev/null | sort
 }
 

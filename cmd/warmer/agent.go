@@ -22,6 +22,7 @@ import (
 
 type agentOptions struct {
 	*options
+	cluster  clusterOptions
 	work     workOptions
 	images   []string
 	assets   []string
@@ -45,6 +46,8 @@ func agentCommand(o *options) *cobra.Command {
 	f := c.Flags()
 	f.StringArrayVar(&a.images, "image", nil, "an image to keep warm; may be repeated, the most important one first")
 	f.StringArrayVar(&a.assets, "assets-of", nil, "an image to keep the asset layers of; may be repeated, after --image in importance")
+	f.StringVar(&a.cluster.node, "node", "", "the name of this Node in a cluster, whose WarmSets say what shall be warm; default: --image and --assets-of do")
+	a.cluster.addTo(f)
 	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: this machine's")
 	f.StringVar(&a.listen, "listen", ":9095", "where metrics, probes and status are served")
 	a.slow = 10 << 20
@@ -69,8 +72,11 @@ func (o *agentOptions) wants() ([]warmer.Want, error) {
 		return nil, err
 	}
 	all = append(all, assets...)
-	if len(all) == 0 {
-		return nil, misuse{errors.New("name what shall be warm: --image REF or --assets-of REF")}
+	switch {
+	case o.cluster.node != "" && len(all) > 0:
+		return nil, misuse{errors.New("--node leaves it to the cluster what shall be warm: leave out --image and --assets-of")}
+	case len(all) == 0 && o.cluster.node == "":
+		return nil, misuse{errors.New("name what shall be warm: --image REF or --assets-of REF; or in a cluster --node NAME")}
 	}
 	for i := range all {
 		all[i].Priority = len(all) - i
@@ -106,16 +112,22 @@ func (o *agentOptions) run(ctx context.Context) error {
 	settings.Refresh, settings.Grace, settings.Observe = o.refresh, o.grace, o.observe
 	settings.Playing = o.playing
 	settings.Playing.Bandwidth = int64(o.slow)
+	source, err := o.cluster.source(ctx, wants, &settings)
+	if err != nil {
+		_ = listener.Close() // the source's error counts
+		return err
+	}
 	a := agent.New(settings)
 	ops.NewState(gathered, a)
 	cli.Log(ctx).Info("agent started", "version", version, "listen", listener.Addr().String(), "images", len(wants), "snapshotter", runtime.Snapshotter())
-	return serve(ctx, a, wants, &http.Server{Handler: ops.Handler(a, gathered, 5*o.observe+time.Minute), ReadHeaderTimeout: 5 * time.Second}, listener)
+	return serve(ctx, a, source, &http.Server{Handler: ops.Handler(a, gathered, 5*o.observe+time.Minute), ReadHeaderTimeout: 5 * time.Second}, listener)
 }
 
 // serve runs the agent and its server until the context ends.
-func serve(ctx context.Context, a *agent.Agent, wants []warmer.Want, server *http.Server, l net.Listener) error {
+func serve(ctx context.Context, a *agent.Agent, s source, server *http.Server, l net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.Run(ctx, agent.Static(wants)) })
+	group.Go(func() error { return a.Run(ctx, s) })
+	group.Go(func() error { return s.attend(ctx, a) })
 	group.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", l.Addr(), err)

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Version: version,
 	}
 	o.addTo(root.PersistentFlags())
-	root.AddCommand(pullCommand(&o), agentCommand(&o), lsCommand(&o), verifyCommand(&o), dropCommand(&o))
+	root.AddCommand(pullCommand(&o), agentCommand(&o), lsCommand(&o), verifyCommand(&o), dropCommand(&o), controllerCommand(), gateCommand(&o), statusCommand(&o))
 	return cli.Main(ctx, root, args, getenv, stdout, reporter)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd/containerdtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/cri"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
 	"github.com/pitcrew-dev/pitcrew/warmer/warmertest"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(mainEnv) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(kubetest.M{M: m})
 }
 
 func none(string) string { return "" }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-dev/pitcrew/internal/cli"
+	"github.com/pitcrew-dev/pitcrew/warmer"
+	"github.com/pitcrew-dev/pitcrew/warmer/agent"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/node"
+)
+
+// clusterOptions are the flags of commands that talk to Kubernetes.
+type clusterOptions struct {
+	kubeconfig string
+	node       string
+}
+
+func (o *clusterOptions) addTo(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach the cluster; default: that of the pod, then $KUBECONFIG or ~/.kube/config")
+}
+
+// source is where an agent learns what shall be warm.
+type source struct {
+	agent.Source
+	// attend does what else the source asks for, until the context ends.
+	attend func(context.Context, *agent.Agent) error
+}
+
+// source is the cluster if a node is named, and then sees to players too.
+func (o *clusterOptions) source(ctx context.Context, wants []warmer.Want, settings *agent.Options) (source, error) {
+	if o.node == "" {
+		return source{agent.Static(wants), func(context.Context, *agent.Agent) error { return nil }}, nil
+	}
+	c, _, err := kube.Config(o.kubeconfig, "pitcrew-warmer-agent/"+version)
+	if err != nil {
+		return source{}, misuse{err}
+	}
+	platform := settings.Platform
+	if platform == "" {
+		platform = "linux/" + runtime.GOARCH
+	}
+	n, err := node.New(c, node.Options{Name: o.node, Version: version, Platform: platform, Log: cli.Log(ctx)})
+	if err != nil {
+		return source{}, err
+	}
+	settings.Players = node.Players{Node: n}
+	alone, playing := settings.Alone, settings.Playing
+	attend := func(ctx context.Context, a *agent.Agent) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return n.Run(ctx) })
+		group.Go(func() error { return n.Report(ctx, a.Status) })
+		group.Go(func() error {
+			return n.Bandwidth(ctx, func(limit int64) { a.SetPace(ctx, slower(alone, limit), slower(playing, limit)) })
+		})
+		return group.Wait()
+	}
+	return source{n, attend}, nil
+}
+
+// slower is a pace within a limit; 0 is none.
+func slower(p agent.Pace, limit int64) agent.Pace {
+	if limit > 0 && (p.Bandwidth == 0 || limit < p.Bandwidth) {
+		p.Bandwidth = limit
+	}
+	return p
+}
+
+// connect finds the cluster for a command that somebody types.
+func (o *clusterOptions) connect() (*kube.Cluster, string, error) {
+	c, namespace, err := kube.Config(o.kubeconfig, "pitcrew-warmer/"+version)
+	if err != nil {
+		return nil, "", misuse{err}
+	}
+	if namespace == "" {
+		namespace = "default"
+	}
+	return c, namespace, nil
+}

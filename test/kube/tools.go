@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package kube pins the Kubernetes API server and the etcd that tests run.
+package kube
+
+import (
+	_ "go.etcd.io/etcd/server/v3"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+)

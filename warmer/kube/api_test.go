@@ -1,0 +1,78 @@
+package kube_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
+)
+
+func TestTheServerRefusesWhatIsWrong(t *testing.T) {
+	s := kubetest.Start(t)
+	images := func(refs ...string) v1alpha1.WarmSetSpec {
+		var spec v1alpha1.WarmSetSpec
+		for _, r := range refs {
+			spec.Images = append(spec.Images, v1alpha1.WantedImage{Ref: r})
+		}
+		return spec
+	}
+	limited := func(q string) v1alpha1.WarmSetSpec {
+		spec := images("r.test/stk:1")
+		spec.Limits = &v1alpha1.Limits{Bandwidth: new(resource.MustParse(q))}
+		return spec
+	}
+	some := images("r.test/stk:1")
+	some.Layers = "Some"
+	urgent := images("r.test/stk:1")
+	urgent.Priority = 1 << 30
+	for _, c := range []struct {
+		name string
+		spec v1alpha1.WarmSetSpec
+		want string // empty: it is taken
+	}{
+		{"a tag", images("r.test:5000/games/stk:1.4"), ""},
+		{"a digest", images("r.test/stk@sha256:" + strings.Repeat("a", 64)), ""},
+		{"a registry by its address", images("[::1]:5000/stk:1"), ""},
+		{"a short name", images("stk"), ""},
+		{"a limit", limited("50Mi"), ""},
+		{"nothing", v1alpha1.WarmSetSpec{}, "name what shall be warm"},
+		{"spaces", images("NOT ONE"), "write HOST/REPOSITORY:TAG"},
+		{"half a digest", images("r.test/stk@sha256:abc"), "write HOST/REPOSITORY:TAG"},
+		{"an empty one", images(""), "at least 1 chars"},
+		{"the same twice", images("a", "a"), "Duplicate value"},
+		{"unknown layers", some, `supported values: "All", "Assets"`},
+		{"too urgent", urgent, "less than or equal to 1000000"},
+		{"no bandwidth at all", limited("0"), "bandwidth has to be more than nothing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := s.Create(t.Context(), &v1alpha1.WarmSet{ObjectMeta: metav1.ObjectMeta{GenerateName: "s-"}, Spec: c.spec})
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("it was refused: %v", err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("it was answered with %v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("another Fleet", func(t *testing.T) {
+		set := &v1alpha1.WarmSet{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1alpha1.WarmSetSpec{Fleet: &v1alpha1.FleetReference{Namespace: "n", Name: "f"}}}
+		if err := s.Create(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+		if set.Spec.Pin == nil || !*set.Spec.Pin || set.Spec.Layers != v1alpha1.AllLayers {
+			t.Errorf("defaults are pin %v and layers %q", set.Spec.Pin, set.Spec.Layers)
+		}
+		moved, without := set.DeepCopy(), set.DeepCopy()
+		moved.Spec.Fleet.Name = "other"
+		without.Spec.Fleet, without.Spec.Images = nil, some.Images
+		for _, changed := range []*v1alpha1.WarmSet{moved, without} {
+			if err := s.Update(t.Context(), changed); err == nil || !strings.Contains(err.Error(), "make another WarmSet") {
+				t.Errorf("it was answered with %v, want a refusal", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/scheme"
+)
+
+// Options are a controller's settings. Its zero value works, without leader election.
+type Options struct {
+	// Namespaces are those whose Fleets are warmed; none means all.
+	Namespaces []string
+	// LeaseNamespace is where controllers agree on who works; empty means that this is the only one.
+	LeaseNamespace string
+	// Lease is for how long a controller that vanished keeps its place.
+	Lease time.Duration
+	// Metrics and Probes are addresses to serve on; empty means not to.
+	Metrics, Probes string
+
+	// Coalesce is how long changes of nodes are collected before WarmSets are summed up.
+	Coalesce time.Duration
+	// Bytes is how often a status is written in which nothing but bytes changed.
+	Bytes time.Duration
+	// Players is how often a number of players is written that is not the first and not the last.
+	Players time.Duration
+	// Discover is how often Agones is looked for, until it is there.
+	Discover time.Duration
+
+	Log *slog.Logger
+}
+
+func (o *Options) complete() {
+	for d, fallback := range map[*time.Duration]time.Duration{
+		&o.Lease: 15 * time.Second, &o.Coalesce: 200 * time.Millisecond, &o.Bytes: 5 * time.Second, &o.Players: 30 * time.Second, &o.Discover: 15 * time.Second,
+	} {
+		if *d <= 0 {
+			*d = fallback
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == "" {
+		o.Metrics = "0" // which is how controller-runtime calls none
+	}
+}
+
+// logOnce sets the loggers that the libraries share, which can be set only once.
+var logOnce sync.Once
+
+// Run works until ctx ends, when it returns nil. It gives up, with an error, if it lost its lease: another controller may
+// be at work, and this one has to begin anew.
+func Run(ctx context.Context, c *rest.Config, o Options) error {
+	o.complete()
+	log := logr.FromSlogHandler(o.Log.Handler())
+	logOnce.Do(func() {
+		ctrllog.SetLogger(log)
+		klog.SetLogger(log)
+	})
+	mgr, err := ctrl.NewManager(c, managerOptions(o, log))
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", c.Host, err)
+	}
+	if o.Probes != "" {
+		if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+			return err
+		}
+		if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+			return err
+		}
+	}
+	w := &work{Client: mgr.GetClient(), mgr: mgr, events: mgr.GetEventRecorder("pitcrew-warmer"), o: o}
+	for _, add := range []func(*work) error{addSets, addNodes, addAgones} {
+		if err := add(w); err != nil {
+			return err
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+func managerOptions(o Options, log logr.Logger) ctrl.Options {
+	repeated := true
+	m := ctrl.Options{
+		Scheme: scheme.New(), Logger: log,
+		LeaderElection: o.LeaseNamespace != "", LeaderElectionID: "pitcrew-warmer", LeaderElectionNamespace: o.LeaseNamespace, LeaderElectionReleaseOnCancel: true,
+		LeaseDuration: new(o.Lease), RenewDeadline: new(o.Lease * 2 / 3), RetryPeriod: new(o.Lease / 8),
+		Metrics: metrics.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: o.Probes,
+		Controller: config.Controller{SkipNameValidation: &repeated},
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slim}},
+		},
+	}
+	if len(o.Namespaces) > 0 {
+		m.Cache.DefaultNamespaces = map[string]cache.Config{}
+		for _, n := range o.Namespaces {
+			m.Cache.DefaultNamespaces[n] = cache.Config{}
+		}
+	}
+	return m
+}
+
+// slim drops what is large in a node and of no use here.
+func slim(o any) (any, error) {
+	if n, ok := o.(*corev1.Node); ok {
+		n.ManagedFields, n.Annotations = nil, nil
+		n.Status = corev1.NodeStatus{Conditions: n.Status.Conditions}
+	}
+	return o, nil
+}

@@ -1,0 +1,159 @@
+package kubetest
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+//go:embed agones.yaml
+var agonesCRDs []byte
+
+// ours are the module's CRDs.
+func ours() ([]*unstructured.Unstructured, error) { return read("config/crd/*.yaml") }
+
+func agones() ([]*unstructured.Unstructured, error) { return decode(agonesCRDs) }
+
+// read decodes files of the module by a pattern.
+func read(pattern string) ([]*unstructured.Unstructured, error) {
+	root, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(root, "go.mod")); missing == nil {
+			break
+		}
+		if root == filepath.Dir(root) {
+			return nil, errors.New("no go.mod above the working directory")
+		}
+		root = filepath.Dir(root)
+	}
+	files, err := filepath.Glob(filepath.Join(root, pattern))
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("nothing matches %s: %w", pattern, err)
+	}
+	var out []*unstructured.Unstructured
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		some, err := decode(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f, err)
+		}
+		out = append(out, some...)
+	}
+	return out, nil
+}
+
+func decode(raw []byte) ([]*unstructured.Unstructured, error) {
+	var out []*unstructured.Unstructured
+	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(raw), 4096); ; {
+		u := &unstructured.Unstructured{}
+		switch err := d.Decode(u); {
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			return nil, err
+		case len(u.Object) > 0:
+			out = append(out, u)
+		}
+	}
+}
+
+// install makes CRDs and waits until they are served.
+func (s *Server) install(ctx context.Context, list func() ([]*unstructured.Unstructured, error)) error {
+	crds, err := list()
+	if err != nil {
+		return err
+	}
+	for _, c := range crds {
+		if err := s.Create(ctx, c.DeepCopy()); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	return poll(ctx, func() error {
+		for _, c := range crds {
+			got := &unstructured.Unstructured{}
+			got.SetGroupVersionKind(c.GroupVersionKind())
+			if err := s.Get(ctx, client.ObjectKeyFromObject(c), got); err != nil {
+				return err
+			}
+			if !established(got) {
+				return fmt.Errorf("%s is not served", c.GetName())
+			}
+		}
+		return nil
+	})
+}
+
+func established(crd *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions") // none yet
+	for _, c := range conditions {
+		if m, ok := c.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
+			return true
+		}
+	}
+	return false
+}
+
+// InstallAgones brings Agones' CRDs for the rest of the test.
+func (s *Server) InstallAgones(t testing.TB) {
+	t.Helper()
+	if err := s.install(t.Context(), agones); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// permit applies the module's roles and policies.
+func (s *Server) permit(ctx context.Context) error {
+	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	namespace.SetName(Namespace)
+	objects, err := read("config/rbac/*.yaml")
+	if err != nil {
+		return err
+	}
+	for _, o := range append([]*unstructured.Unstructured{namespace}, objects...) {
+		if err := s.Create(ctx, o); err != nil {
+			return fmt.Errorf("create %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// Eventually calls f until it returns nil, for at most half a minute.
+func Eventually(t testing.TB, f func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := poll(ctx, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func poll(ctx context.Context, f func() error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
