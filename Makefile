@@ -34,11 +34,11 @@ generate: ## write generated files anew
 
 demo: build ## build the real SuperTuxKart images for two architectures and run them
 	@./scripts/deps.sh demo
-	go run ./examples/supertuxkart/demo
+	go run ./examples/supertuxkart/demo -containerd "$$(./scripts/containerd.sh)"
 
 demo-source: build ## the same from source code: compile the server for both architectures (half an hour) and run it
 	@./scripts/deps.sh demo-source
-	go run ./examples/supertuxkart/demo -pipeline examples/supertuxkart/pipeline-source.yaml
+	go run ./examples/supertuxkart/demo -containerd "$$(./scripts/containerd.sh)" -pipeline examples/supertuxkart/pipeline-source.yaml
 
 bench: build ## against BuildKit and the AWS sample's pattern on the real data; writes docs/benchmarks.md
 	@./scripts/deps.sh bench
@@ -51,6 +51,10 @@ bench-commits: build ## what 60 artists' commits cost, against a fixed split and
 bench-sidecar: ## the sidecar's footprint and latency with the real game; writes docs/benchmarks-sidecar.md
 	@./scripts/deps.sh demo
 	go test ./examples/supertuxkart/live -run '^$$' -bench . -benchtime 1x -timeout 30m -doc "$$PWD/docs/benchmarks-sidecar.md"
+
+bench-warmer: build ## a real containerd is warmed, against ctr and the AWS sample's pattern; writes docs/benchmarks-warmer.md
+	@./scripts/deps.sh bench-warmer
+	cd test/bench && go run . -warmer
 
 prove-cosign: build ## the real cosign accepts what builder signs
 	@./scripts/deps.sh cosign
@@ -83,4 +87,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

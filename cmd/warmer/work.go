@@ -11,10 +11,12 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
 
-// Ranges of one layer and their size: with four layers at a time they make 8 MiB of buffers.
+// Ranges of one big layer and their size: with four layers at a time they make 8 MiB of buffers. Smaller layers, of which there
+// are several at a time anyway, are faster in one request each.
 const (
 	rangesAtOnce = 4
 	rangeBytes   = 512 << 10
+	bigLayer     = 64 << 20
 )
 
 // workOptions are the flags of commands that fetch.
@@ -42,7 +44,8 @@ func (o *workOptions) addTo(f *pflag.FlagSet) {
 
 // client makes the registry client; r has what the flags do not say.
 func (o *workOptions) client(ctx context.Context, r registry.Options) (*registry.Client, error) {
-	r.HostsDir, r.PlainHTTP, r.Parallel, r.Chunk, r.Log = o.hostsDir, o.plainHTTP, rangesAtOnce, rangeBytes, cli.Log(ctx)
+	r.HostsDir, r.PlainHTTP, r.Log = o.hostsDir, o.plainHTTP, cli.Log(ctx)
+	r.Parallel, r.Chunk, r.Big = rangesAtOnce, rangeBytes, bigLayer
 	r.Credentials.Files = o.dockerConfig
 	return registry.New(r)
 }

@@ -41,7 +41,7 @@ func prepare(ctx context.Context, root string) (*inputs, error) {
 	if err := os.MkdirAll(filepath.Join(in.work, "bin"), 0o755); err != nil {
 		return nil, err
 	}
-	for _, pkg := range []string{"supertuxkart-data", "busybox-static"} {
+	for _, pkg := range []string{"supertuxkart-data", "supertuxkart", "busybox-static"} {
 		if err := unpackPackage(ctx, in.work, pkg); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,6 @@
 // Command bench measures bin/builder against BuildKit on the real SuperTuxKart data, both in one run on one machine,
 // pushing to Debian's docker-registry behind a proxy that counts. It writes docs/benchmarks.md and its pictures, and
-// fails if a bar is missed. Run it with `make bench`.
+// fails if a bar is missed. Run it with `make bench`. With -warmer it measures bin/warmer against ctr: `make bench-warmer`.
 package main
 
 import (
@@ -17,10 +17,18 @@ func main() {
 	runs := flag.Int("runs", 3, "how often each scenario is measured; medians are reported")
 	sample := flag.Bool("sample", true, "also measure the AWS sample's Dockerfile pattern, once: it takes minutes")
 	history := flag.Bool("commits", false, "replay artists' commits instead, into docs/benchmarks-commits.md")
+	rounds := flag.Int("rounds", 5, "with -warmer: how often each pull is measured")
+	node := flag.Bool("warmer", false, "measure bin/warmer on a containerd instead, into docs/benchmarks-warmer.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *runs, *sample, *history); err != nil {
+	var err error
+	if *node {
+		err = warming(ctx, *rounds)
+	} else {
+		err = run(ctx, *runs, *sample, *history)
+	}
+	if err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
 		os.Exit(1)

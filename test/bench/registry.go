@@ -17,9 +17,13 @@ import (
 
 // registry is Debian's docker-registry behind a proxy that counts.
 type registry struct {
-	host     string
+	host string
+	// backend is the registry itself: nobody counts there, or slows anybody down.
+	backend  string
+	dir      string
 	requests atomic.Int64
 	received atomic.Int64
+	sent     atomic.Int64
 	stop     func()
 }
 
@@ -46,7 +50,7 @@ func startRegistry(ctx context.Context, work string) (*registry, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%w (apt-get install docker-registry)", err)
 	}
-	r := &registry{}
+	r := &registry{backend: backend, dir: dir}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: backend})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +60,7 @@ func startRegistry(ctx context.Context, work string) (*registry, error) {
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
 		req.Body = &counted{req.Body, &r.received}
-		proxy.ServeHTTP(w, req) // the Host stays the proxy's, so that Locations lead here
+		proxy.ServeHTTP(&counting{w, &r.sent}, req) // the Host stays the proxy's, so that Locations lead here
 	})}
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	r.stop = func() {
@@ -78,6 +82,20 @@ func (c *counted) Read(p []byte) (int, error) {
 	c.n.Add(int64(n))
 	return n, err
 }
+
+// counting counts what is answered.
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

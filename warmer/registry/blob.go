@@ -59,7 +59,8 @@ func (b *blob) open(ctx context.Context, offset int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(outer)
 	first := &stream{b: b, ctx: ctx, pos: offset, end: b.d.Size, whole: true}
 	chunk := int64(b.c.o.Chunk)
-	parallel := b.c.o.Parallel > 1 && b.d.Size-offset > chunk
+	missing := b.d.Size - offset
+	parallel := b.c.o.Parallel > 1 && missing > chunk && missing >= b.c.o.Big
 	if parallel {
 		first.end = offset + chunk
 	}

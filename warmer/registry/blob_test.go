@@ -45,6 +45,19 @@ func TestBlobsAreReadInOrderFromAnyOffset(t *testing.T) {
 	}
 }
 
+func TestOnlyBigBlobsAreFetchedInRanges(t *testing.T) {
+	for size, want := range map[int]int{640*kib - 1: 1, 640 * kib: 10} {
+		b := randomBlob(size)
+		n := newNetwork()
+		n.hosts[host] = store(b)
+		c := newClient(t, registry.Options{Transport: n, Parallel: 4, Chunk: 64 * kib, Big: 640 * kib})
+		mustRead(t, c, ref, b, 0)
+		if got := n.requests("GET"); got != want {
+			t.Errorf("%d bytes: %d requests, want %d", size, got, want)
+		}
+	}
+}
+
 func TestABlobReadsLikeAnyReader(t *testing.T) {
 	b := randomBlob(300 * kib)
 	n := newNetwork()

@@ -35,6 +35,9 @@ type Options struct {
 	PlainHTTP bool
 	// Parallel is how many ranges of a blob are fetched at once, and Chunk how many bytes each has; 0 means the default.
 	Parallel, Chunk int
+	// Big is from how many missing bytes on a blob is fetched in ranges; 0 stands for more than a Chunk. Each range is a
+	// request: registries that are near are faster without.
+	Big int64
 	// Attempts is how often a host may fail, without getting on in between, before a call gives it up; 0 means the default.
 	Attempts int
 	// Stall is how long a request may go without an answer, and an answer without 16 KiB coming, before it is cut; 0 means
@@ -73,7 +76,7 @@ type configured struct {
 
 // New makes a client. It makes no request.
 func New(o Options) (*Client, error) {
-	if o.Parallel < 0 || o.Chunk < 0 || o.Attempts < 0 || o.Stall < 0 {
+	if o.Parallel < 0 || o.Chunk < 0 || o.Big < 0 || o.Attempts < 0 || o.Stall < 0 {
 		return nil, fmt.Errorf("registry client: options below zero: %d parallel ranges of %d bytes, %d attempts, stalled after %s", o.Parallel, o.Chunk, o.Attempts, o.Stall)
 	}
 	o.Parallel = orDefault(o.Parallel, DefaultParallel)

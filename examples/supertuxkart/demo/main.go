@@ -1,7 +1,8 @@
 // Command demo builds the real SuperTuxKart images for two architectures with bin/builder, pushes them to a registry that
 // it serves on loopback from a folder, prints what each node would pull, and runs what it pulls back: the amd64
-// server directly, the arm64 one under qemu-user. Then the native server lives through a session with the sidecar. Everything is kept in .cache/demo, so a second run shows
-// what a build costs when nothing changed.
+// server directly, the arm64 one under qemu-user. Then the native server lives through a session with the sidecar, and a node is
+// warmed: a containerd that starts servers without pulling, and gets the next version of the game by its changes alone.
+// Everything is kept in .cache/demo, so a second run shows what a build costs when nothing changed.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -33,10 +35,11 @@ import (
 
 // demo says where things are.
 type demo struct {
-	builder  string // the program
-	sidecar  string // the program
-	pipeline string
-	cacheDir string
+	builder, sidecar, warmerProgram string
+	// containerd is the daemon, with shim and ctr beside it; empty leaves the node out.
+	containerd string
+	pipeline   string
+	cacheDir   string
 }
 
 func main() {
@@ -46,8 +49,9 @@ func main() {
 		stop()
 		os.Exit(runPod(described, os.Stdout, os.Stderr))
 	}
-	d := demo{builder: "bin/builder", sidecar: "bin/sidecar", cacheDir: ".cache/demo"}
+	d := demo{builder: "bin/builder", sidecar: "bin/sidecar", warmerProgram: "bin/warmer", cacheDir: ".cache/demo"}
 	flag.StringVar(&d.pipeline, "pipeline", "examples/supertuxkart/pipeline.yaml", "what to build")
+	flag.StringVar(&d.containerd, "containerd", "", "the containerd that is warmed")
 	flag.Parse()
 	if err := d.run(ctx, os.Stdout, os.Stderr); err != nil {
 		stop()
@@ -62,11 +66,12 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	host, stop, err := serveRegistry(ctx, filepath.Join(d.cacheDir, "registry"))
+	reg, err := serveRegistry(ctx, filepath.Join(d.cacheDir, "registry"))
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer reg.stop()
+	host := reg.host
 	fmt.Fprintf(stdout, "registry: %s (kept in %s)\n\n", host, d.cacheDir)
 
 	start := time.Now()
@@ -86,36 +91,66 @@ func (d demo) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := d.live(ctx, host, ref, stdout, stderr); err != nil {
 		return err
 	}
+	if err := d.warm(ctx, reg, ref, stdout, stderr); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
 	fmt.Fprintln(stdout, "\nBoth images run. Run `make demo` again to see what a build costs when nothing changed.")
 	return nil
 }
 
-func serveRegistry(ctx context.Context, dir string) (host string, stop func(), err error) {
+// registry is kept on disk, and counts what it sends.
+type registry struct {
+	host string
+	sent atomic.Int64
+	stop func()
+}
+
+func serveRegistry(ctx context.Context, dir string) (*registry, error) {
 	handler, err := diskregistry.New(dir)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	r := &registry{host: listener.Addr().String()}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		handler.ServeHTTP(&counting{w, &r.sent}, req)
+	})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = server.Serve(listener) // ends with stop, and says just that
 	}()
-	return listener.Addr().String(), func() {
+	r.stop = func() {
 		_ = server.Close() // all that is left to say is that it is closed
 		<-done
-	}, nil
+	}
+	return r, nil
+}
+
+// counting counts the bytes of answers.
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// lock is where the versions of what is built are kept.
+func (d demo) lock() string {
+	return filepath.Join(d.cacheDir, strings.TrimSuffix(filepath.Base(d.pipeline), ".yaml")+".lock")
 }
 
 func (d demo) build(ctx context.Context, host string, stderr io.Writer, more ...string) (ref string, err error) {
-	lock := strings.TrimSuffix(filepath.Base(d.pipeline), ".yaml") + ".lock"
 	args := []string{
 		"build", "-f", d.pipeline, "--registry", host, "--plain-http",
-		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", filepath.Join(d.cacheDir, lock), "--output", "json",
+		"--cache-dir", filepath.Join(d.cacheDir, "builder"), "--lock", d.lock(), "--output", "json",
 	}
 	cmd := exec.CommandContext(ctx, d.builder, append(args, more...)...)
 	cmd.Stderr = stderr
