@@ -19,7 +19,7 @@ build: ## static binaries into bin/
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
-	@./scripts/test.sh $(TESTSUMMARY)
+	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
 
 check: ## format, vet, lint, import rules, generated files, short tests with the race detector
 	@./scripts/deps.sh check

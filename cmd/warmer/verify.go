@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,7 +98,8 @@ func verify(ctx context.Context, runtime *containerd.Runtime, client *cri.Client
 			out.Missing = append(out.Missing, "snapshot "+string(l.ChainID))
 		}
 	}
-	known, err := client.Image(ctx, w.Ref)
+	complete := seen.Documents && len(out.Missing) == 0
+	known, err := found(ctx, client, w.Ref, complete)
 	if err != nil {
 		out.Error = err.Error()
 		return out
@@ -105,11 +107,30 @@ func verify(ctx context.Context, runtime *containerd.Runtime, client *cri.Client
 	if known != nil {
 		out.Found, out.Pinned, out.ImageID = true, known.Pinned, known.ID
 	}
-	out.Warm = out.Found && seen.Documents && len(out.Missing) == 0 && out.ImageID == string(image.Config.Digest)
+	out.Warm = out.Found && complete && out.ImageID == string(image.Config.Digest)
 	if pull && out.Warm {
 		out.pull(ctx, runtime, client)
 	}
 	return out
+}
+
+// hearsay is how long CRI may take to find an image that is complete: it learns of image records by events.
+const hearsay = 2 * time.Second
+
+func found(ctx context.Context, client *cri.Client, ref string, complete bool) (*cri.Image, error) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(hearsay); ; {
+		known, err := client.Image(ctx, ref)
+		if known != nil || err != nil || !complete || time.Now().After(end) {
+			return known, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // pull has CRI pull the image and looks at what that brought.

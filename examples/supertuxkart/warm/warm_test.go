@@ -60,7 +60,7 @@ func TestTheRealServerStartsFromAWarmImage(t *testing.T) {
 		t.Helper()
 		var out built
 		command(t, &out, builder, "build", "-f", filepath.Join(pipeline, "pipeline.yaml"), "--profile", "full", "--platform", "linux/"+runtime.GOARCH,
-			"--registry", registry.Host, "--plain-http", "--cache-dir", filepath.Join(dir, "cache"), "--lock", filepath.Join(dir, "assets.lock"), "--output", "json")
+			"--registry", registry.Host, "--plain-http", "--cache-dir", "../../../.cache/demo/builder", "--lock", filepath.Join(dir, "assets.lock"), "--output", "json")
 		registry.Reset()
 		return out
 	}

@@ -237,7 +237,7 @@ func (d *Daemon) Runtime(owner string) *containerd.Runtime {
 	return r
 }
 
-// Ctr runs containerd's client and returns what it says.
+// Ctr runs containerd's client and returns its output, without the warnings that it writes beside it.
 func (d *Daemon) Ctr(args ...string) string {
 	d.t.Helper()
 	out, err := d.TryCtr(args...)
@@ -250,25 +250,28 @@ func (d *Daemon) Ctr(args ...string) string {
 // Inside runs containerd's client in the daemon's namespaces, where it can start containers, and returns all that is said.
 func (d *Daemon) Inside(args ...string) string {
 	d.t.Helper()
-	out, err := d.command("nsenter", append([]string{"--target", strconv.Itoa(d.cmd.Process.Pid), "--mount", "--pid", d.ctr()}, args...)...)
+	out, said, err := d.command("nsenter", append([]string{"--target", strconv.Itoa(d.cmd.Process.Pid), "--mount", "--pid", d.ctr()}, args...)...)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return out
+	return out + said
 }
 
 // TryCtr runs containerd's client, which may fail.
-func (d *Daemon) TryCtr(args ...string) (string, error) { return d.command(d.ctr(), args...) }
+func (d *Daemon) TryCtr(args ...string) (string, error) {
+	out, _, err := d.command(d.ctr(), args...)
+	return out, err
+}
 
 func (d *Daemon) ctr() string { return filepath.Join(filepath.Dir(d.binary), "ctr") }
 
-func (d *Daemon) command(name string, args ...string) (string, error) {
+func (d *Daemon) command(name string, args ...string) (out, said string, err error) {
 	cmd := exec.CommandContext(d.t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), "CONTAINERD_ADDRESS="+d.Socket, "CONTAINERD_NAMESPACE=k8s.io")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
+		return stdout.String(), stderr.String(), fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
 	}
-	return stdout.String() + stderr.String(), nil
+	return stdout.String(), stderr.String(), nil
 }
