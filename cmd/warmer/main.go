@@ -17,8 +17,9 @@ import (
 // version is set by the Makefile.
 var version = "dev"
 
-// memoryLimit keeps the garbage collector ahead of the 64 MB that a node's agent may take.
-const memoryLimit = 40 << 20
+// memoryLimit keeps the garbage collector ahead of the 64 MB that a node's agent may take, of which the program itself has
+// half.
+const memoryLimit = 24 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -90,11 +91,17 @@ func (r *rig) wantVerified(ref string) {
 // wantLeft looks for what a pull should have taken away.
 func (r *rig) wantLeft(images, blobs, snapshots int) {
 	r.Helper()
-	left := r.node.Left()
-	got := []int{len(left.Images), len(left.Blobs), len(left.Snapshots), len(left.Unfinished), len(left.Leases), len(left.Ingests)}
-	if diff := cmp.Diff([]int{images, blobs, snapshots, 0, 0, 0}, got); diff != "" {
-		r.Errorf("images, blobs, snapshots, unfinished snapshots, leases, downloads (-want +got):\n%s\n%+v", diff, left)
+	want := []int{images, blobs, snapshots, 0, 0, 0}
+	var left containerdtest.Left
+	var got []int
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // an agent that is at work may be in the middle of it
+		left = r.node.Left()
+		got = []int{len(left.Images), len(left.Blobs), len(left.Snapshots), len(left.Unfinished), len(left.Leases), len(left.Ingests)}
+		if slices.Equal(got, want) {
+			return
+		}
 	}
+	r.Errorf("images, blobs, snapshots, unfinished snapshots, leases, downloads (-want +got):\n%s\n%+v", cmp.Diff(want, got), left)
 }
 
 // game is an image of four phases: 3 blobs of documents, 5 layers, 9 MiB, of which 8 are assets.

@@ -287,15 +287,15 @@ func (g *Game) askKernel() {
 	g.bound, g.queued, g.taken = s.Bound, s.Queued, taken
 }
 
-// rarely is how often a server that does not answer is asked, in times of Every: one that has started a grand prix lets
-// questions lie until it is over.
+// rarely is how often a server is asked that reads what players send and does not answer, in times of Every: one that has
+// started a grand prix lets questions lie until it is over.
 const rarely = 5
 
 func (g *Game) ask(ctx context.Context) {
 	if g.noQuery || g.wrong != 0 {
 		return // whoever answers is another server
 	}
-	if !g.answered.IsZero() && !g.answers() && time.Since(g.asked) < rarely*g.o.Every {
+	if !g.answers() && g.reads() && time.Since(g.asked) < rarely*g.o.Every {
 		return
 	}
 	start := time.Now()
@@ -320,11 +320,15 @@ func (g *Game) ask(ctx context.Context) {
 
 func (g *Game) answers() bool { return !g.answered.IsZero() && time.Since(g.answered) < g.o.Silence }
 
+// reads says that it answered once, and is too busy to do it now.
+func (g *Game) reads() bool {
+	return !g.answered.IsZero() && !g.took.IsZero() && time.Since(g.took) < g.o.Silence
+}
+
 // tell says what follows of all that is known.
 func (g *Game) tell() {
 	answers := g.answers()
-	reads := !g.answered.IsZero() && time.Since(g.took) < g.o.Silence // it answered once, and is too busy to do it now
-	serving := g.bound && g.wrong == 0 && (answers || g.listening && (g.noQuery || reads))
+	serving := g.bound && g.wrong == 0 && (answers || g.listening && (g.noQuery || g.reads()))
 	if serving != g.serving {
 		g.serving = serving
 		g.emit(sidecar.Serves{Now: serving})

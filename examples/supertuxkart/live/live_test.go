@@ -376,8 +376,9 @@ func TestFiftyComeAndGo(t *testing.T) {
 	if got := r.metric("pitcrew_sidecar_players"); got != "0" {
 		t.Errorf("players = %s, want 0", got)
 	}
-	if got := r.agones.GameServer(); got.State != sidecar.Allocated || got.Labels[sidecar.SDKPrefix+"players"] != "0" {
-		t.Errorf("GameServer = %+v", got)
+	r.until("the label players", func() bool { return r.agones.GameServer().Labels[sidecar.SDKPrefix+"players"] == "0" })
+	if got := r.agones.GameServer().State; got != sidecar.Allocated {
+		t.Errorf("state = %s, want Allocated", got)
 	}
 }
 

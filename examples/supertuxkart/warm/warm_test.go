@@ -53,7 +53,7 @@ func TestTheRealServerStartsFromAWarmImage(t *testing.T) {
 	registry, dir := warmertest.NewRegistry(t), t.TempDir()
 	builder, warmer := filepath.Join(dir, "builder"), filepath.Join(dir, "warmer")
 	command(t, nil, "go", "build", "-o", builder, "../../../cmd/builder")
-	command(t, nil, "go", "build", "-ldflags=-s -w", "-o", warmer, "../../../cmd/warmer")
+	command(t, nil, "go", "build", "-tags", "disable_grpc_modules,grpcnotrace", "-trimpath", "-ldflags=-s -w", "-o", warmer, "../../../cmd/warmer") // as make build does
 	pipeline := filepath.Join(dir, "stk")
 	command(t, nil, "cp", "-r", "..", pipeline)
 	build := func() built {
