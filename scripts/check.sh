@@ -40,8 +40,9 @@ workflows() {
   [ ! -d .github/workflows ] || go tool -modfile=tools/actionlint.mod actionlint
 }
 
+# The daemons that CI builds are for make test: here they would cost minutes and find nothing new.
 race() {
-  go test -race -shuffle=on -short ./... | grep -v '\[no test files\]'
+  env -u BUILDKITD -u CONTAINERD -u KUBE_BINARIES go test -race -shuffle=on -short -timeout 30m ./... | grep -v '\[no test files\]'
 }
 
 check "format" formatted
