@@ -67,7 +67,8 @@ func (p *pod) session(ctx context.Context, stdout io.Writer) error {
 	if err := eventually(ctx, "the SDK server", func() bool { _, err := get[any](ctx, agonesREST+"/gameserver"); return err == nil }); err != nil {
 		return err
 	}
-	go p.tellOfAgones(ctx, say) // until this process ends, and all of the pod with it
+	over := make(chan struct{}) // closed when it was told that all is over
+	go p.tellOfAgones(ctx, say, over)
 	sidecar := exec.CommandContext(ctx, p.Sidecar, "run", "--listen", "127.0.0.1:9096", "--empty-grace", "3s", "--log-format", "json",
 		"--log", filepath.Join(p.Server, home, "config/supertuxkart/config-0.10/server_config.log"))
 	log, err := sidecar.StderrPipe()
@@ -85,7 +86,15 @@ func (p *pod) session(ctx context.Context, stdout io.Writer) error {
 	if _, err := p.game(p.Server, home, "--server-config="+home+"/server_config.xml", "--log=nocolor"); err != nil {
 		return err
 	}
-	return p.play(ctx, say)
+	if err := p.play(ctx, say); err != nil {
+		return err
+	}
+	select {
+	case <-over:
+		return nil
+	case <-time.After(patience):
+		return errors.New("the watch does not tell of the end")
+	}
 }
 
 // play is what matchmaker and players do.
@@ -117,6 +126,9 @@ func (p *pod) play(ctx context.Context, say func(who, what string)) error {
 	if err := until(ctx, "a race that came to its end", func(g gameServer) bool {
 		return g.Status.Counters["races"].Count != "" && g.Status.Counters["races"].Count != "0"
 	}); err != nil {
+		return err
+	}
+	if err := until(ctx, "three players after the race", func(g gameServer) bool { return g.Meta.Labels["agones.dev/sdk-players"] == "3" }); err != nil {
 		return err
 	}
 	p.showMetrics(ctx, say)
@@ -173,8 +185,8 @@ func (g gameServer) line() string {
 		strings.Join(g.Status.Lists["players"].Values, " "), l["agones.dev/sdk-track"], g.Status.Counters["races"].Count)
 }
 
-// tellOfAgones prints what changes.
-func (p *pod) tellOfAgones(ctx context.Context, say func(who, what string)) {
+// tellOfAgones prints what changes, until this process ends, and all of the pod with it.
+func (p *pod) tellOfAgones(ctx context.Context, say func(who, what string), over chan<- struct{}) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, agonesREST+"/watch/gameserver", nil)
 	if err != nil {
 		return
@@ -193,6 +205,10 @@ func (p *pod) tellOfAgones(ctx context.Context, say func(who, what string)) {
 		if now := update.Result.line(); now != last {
 			last = now
 			say("agones", now)
+		}
+		if update.Result.Status.State == "Shutdown" {
+			close(over)
+			return
 		}
 	}
 }
