@@ -137,11 +137,9 @@ func beInit() int {
 			fmt.Println(err)
 			return 1
 		}
-		for deadline := time.Now().Add(20 * time.Second); unix.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				fmt.Println("still there:", pid)
-				return 1
-			}
+		if !reaped(pid) {
+			fmt.Println("still there:", pid)
+			return 1
 		}
 	}
 	p.Signal(unix.SIGTERM)
@@ -152,4 +150,19 @@ func beInit() int {
 		return 1
 	}
 	return 0
+}
+
+// reaped waits until there is no such process any more, not even one that has ended.
+func reaped(pid int) bool {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for unix.Kill(pid, 0) == nil {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
 }
