@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -28,6 +27,7 @@ import (
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/pitcrew-dev/pitcrew/internal/distributiontest"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
@@ -132,7 +132,7 @@ func TestAgainstRealRegistries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			handler := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 			if name == "docker-registry" {
-				handler = proxyTo(distribution(t))
+				handler = proxyTo(distributiontest.Start(t))
 			}
 			s := newServer(t, handler)
 			manifest, layer := newImageOn(t, s.addr)
@@ -200,54 +200,6 @@ func proxyTo(addr string) http.Handler {
 		w.WriteHeader(resp.StatusCode)
 		_, _ = io.Copy(w, resp.Body)
 	})
-}
-
-const distributionConfig = `version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: %ROOT%}}
-http: {addr: %ADDR%}
-`
-
-// distribution starts Debian's docker-registry on loopback.
-func distribution(t *testing.T) string {
-	t.Helper()
-	program, err := exec.LookPath("docker-registry")
-	if err != nil {
-		t.Skip("needs docker-registry (apt-get install docker-registry)")
-	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
-	config := filepath.Join(dir, "config.yml")
-	text := strings.NewReplacer("%ROOT%", dir, "%ADDR%", addr).Replace(distributionConfig)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var logged bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), program, "serve", config)
-	cmd.Stdout, cmd.Stderr = &logged, &logged
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // t.Context has ended by then, and interrupted it
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	for end := time.Now().Add(30 * time.Second); ; {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			conn.Close()
-			return addr
-		}
-		if time.Now().After(end) {
-			t.Fatalf("docker-registry does not answer on %s: %s", addr, logged.String())
-		}
-		time.Sleep(20 * time.Millisecond) // a refused connection comes back at once
-	}
 }
 
 func TestHTTP2(t *testing.T) {
