@@ -12,7 +12,7 @@ before=$(fingerprint)
 go generate ./...
 go test -count=1 ./builder/pipeline -update >&2
 go test -count=1 -run TheDocumentedLifeCycle ./sidecar -update >&2
-go test -count=1 -run TheMetricsPage ./sidecar/ops -update >&2
+go test -count=1 -run TheMetricsPage ./sidecar/ops ./warmer/ops -update >&2
 # The sidecar rides in every game server's pod: what it links is reviewed.
 go list -deps -tags grpcnotrace -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/sidecar | sort -u >cmd/sidecar/deps.txt
 if [ "${1:-}" = --check ]; then

@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,14 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/pitcrew-dev/pitcrew/internal/metricstest"
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/ops"
 	"github.com/pitcrew-dev/pitcrew/sidecar/socket"
 )
-
-var update = flag.Bool("update", false, "write the golden file anew")
 
 // machine is a state that is shown, and remembers what it was told.
 type machine struct {
@@ -95,51 +89,9 @@ func page(t *testing.T) string {
 
 func TestTheMetricsPage(t *testing.T) {
 	got := page(t)
-	golden := filepath.Join("testdata", "metrics.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("/metrics (-want +got); go test ./sidecar/ops -update if that is meant:\n%s", diff)
-	}
+	metricstest.Check(t, got, "pitcrew_sidecar_")
 	if strings.Contains(got, hostile) || strings.Contains(got, "a caller wrote") {
 		t.Error("what strangers write is on the page")
-	}
-}
-
-func TestTheLinterOfPrometheusFindsNoFault(t *testing.T) {
-	problems, err := promlint.New(strings.NewReader(page(t))).Lint()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
-	}
-}
-
-// docs/metrics.md is what people look things up in.
-func TestEveryMetricIsDocumented(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	exported := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) `).FindAllStringSubmatch(page(t), -1) {
-		exported[m[1]] = true
-		if !strings.Contains(string(doc), "`"+m[1]+"`") {
-			t.Errorf("docs/metrics.md does not have %s", m[1])
-		}
-	}
-	for _, m := range regexp.MustCompile("`(pitcrew_sidecar_[a-z_]+)`").FindAllStringSubmatch(string(doc), -1) {
-		if !exported[m[1]] {
-			t.Errorf("docs/metrics.md has %s, which is not exported", m[1])
-		}
 	}
 }
 

@@ -4,27 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/pitcrew-dev/pitcrew/internal/metricstest"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/ops"
 )
-
-var update = flag.Bool("update", false, "write the golden page anew")
 
 // fixed is an agent whose status is what it is.
 type fixed agent.Status
@@ -69,45 +62,7 @@ func page(t *testing.T) string {
 	return body
 }
 
-func TestMetricsPage(t *testing.T) {
-	got := page(t)
-	golden := filepath.Join("testdata", "metrics.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("/metrics (-want +got); -update writes it anew:\n%s", diff)
-	}
-	problems, err := promlint.New(strings.NewReader(got)).Lint()
-	if err != nil || len(problems) > 0 {
-		t.Errorf("promlint: %v, %v", problems, err)
-	}
-}
-
-func TestEveryMetricIsDocumented(t *testing.T) {
-	raw, err := os.ReadFile("../../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(page(t), -1) {
-		names[m[1]] = true
-		if !strings.Contains(string(raw), "`"+m[1]) {
-			t.Errorf("docs/metrics.md does not have %s", m[1])
-		}
-	}
-	for _, m := range regexp.MustCompile("`(pitcrew_warmer_[a-z_]+)").FindAllStringSubmatch(string(raw), -1) {
-		if !names[m[1]] {
-			t.Errorf("docs/metrics.md has %s, which is none", m[1])
-		}
-	}
-}
+func TestTheMetricsPage(t *testing.T) { metricstest.Check(t, page(t), "pitcrew_warmer_") }
 
 func TestProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
