@@ -18,6 +18,9 @@ go list -deps -tags grpcnotrace -f '{{with .Module}}{{if not .Main}}{{.Path}}{{e
 # What kubectl applies and what the chart installs are the same objects.
 rm -rf charts/pitcrew/files/crd charts/pitcrew/files/rbac
 cp -r config/crd config/rbac charts/pitcrew/files/
+swagger=$(cd test/kube && go mod download k8s.io/kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json
+(cd test/charts && go run ./schemagen "$swagger" ../../charts/*/values.schema.json)
+go tool -modfile=tools/helm-docs.mod helm-docs -c charts -s file -l warning
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then
