@@ -4,7 +4,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
 )
@@ -18,6 +20,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	ctrllog.SetLogger(logr.Discard())
 	code := kubetest.Main(m)
 	if err := goleak.Find(); err != nil && code == 0 {
 		println(err.Error())
