@@ -116,6 +116,7 @@ func TestEveryExceptionIsExplained(t *testing.T) {
 
 func TestEveryContainerIsLockedDown(t *testing.T) {
 	every(t, func(t *testing.T, _ string, r *release) {
+		t.Helper()
 		for pod, template := range pods(t, r) {
 			if template.Spec.HostNetwork || template.Spec.HostPID || template.Spec.HostIPC {
 				t.Errorf("%s shares the node's namespaces", pod)
