@@ -49,6 +49,66 @@ func TestImagesOfOneCommitAreTheSameOnEveryMachineAndRun(t *testing.T) {
 	}
 }
 
+func TestADryRunOfAReleaseIsReadBack(t *testing.T) {
+	tree, revision := commit(t)
+	run := func() string {
+		t.Helper()
+		return command(t, tree, []string{"VERSION=" + version, "PITCREW_CACHE_DIR=" + t.TempDir()}, "scripts/release.sh", "sidecar")
+	}
+	out := run()
+	for _, want := range []string{"sidecar " + version + ": image, binaries and bills", "chart pitcrew-1.2.3-test", "chart stk-fleet-1.2.3-test"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("release.sh does not say %q:\n%s", want, out)
+		}
+	}
+	sums := func() string {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(tree, "dist/release/SHA256SUMS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	first := sums()
+	run()
+	if diff := cmp.Diff(first, sums()); diff != "" {
+		t.Errorf("the second run gives other files (-first +second):\n%s", diff)
+	}
+
+	verify := func(version, revision string) (string, error) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "bin/release", "verify", "-version", version, "-revision", revision)
+		cmd.Dir = tree
+		said, err := cmd.CombinedOutput()
+		return string(said), err
+	}
+	refused := func(what, version, revision, naming string) {
+		t.Helper()
+		if said, err := verify(version, revision); err == nil || !strings.Contains(said, naming) {
+			t.Errorf("verify accepts %s, or does not name %s: %v\n%s", what, naming, err, said)
+		}
+	}
+	if said, err := verify(version, revision); err != nil {
+		t.Errorf("verify: %v\n%s", err, said)
+	}
+	refused("another version", "v1.2.4", revision, "v1.2.4")
+	refused("another commit", version, "0000", "vcs.revision")
+	chart := filepath.Join(tree, "dist/release/charts/pitcrew-1.2.3-test.tgz")
+	raw, err := os.ReadFile(chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2]++
+	if err := os.WriteFile(chart, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("a chart of which a byte was changed", version, revision, "charts/pitcrew-1.2.3-test.tgz")
+	if err := os.Remove(chart); err != nil {
+		t.Fatal(err)
+	}
+	refused("a chart that is gone", version, revision, "charts/pitcrew-1.2.3-test.tgz is missing")
+}
+
 func checkImage(t *testing.T, img v1.Image, revision string) {
 	t.Helper()
 	config, err := img.ConfigFile()
