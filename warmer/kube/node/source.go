@@ -48,6 +48,9 @@ func Wants(node *corev1.Node, sets []v1alpha1.WarmSet) []warmer.Want {
 		if s.Layers == v1alpha1.AssetsLayers {
 			w.Layers = warmer.Assets
 		}
+		if r := s.Retention; r != nil && r.KeepFor != nil {
+			w.Retention = max(0, r.KeepFor.Duration)
+		}
 		for place, image := range s.Images {
 			w.Ref, w.Priority = image.Ref, int(s.Priority)*step+step-1-place
 			wants = append(wants, w)
