@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,6 +18,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 )
@@ -51,6 +53,9 @@ type Node struct {
 	now       told
 }
 
+// logOnce sets controller-runtime's logger, which would complain if nobody did, and which can be set only once.
+var logOnce sync.Once
+
 // New makes one, without asking the API server anything.
 func New(c *rest.Config, o Options) (*Node, error) {
 	if o.Every <= 0 {
@@ -65,6 +70,7 @@ func New(c *rest.Config, o Options) (*Node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	logOnce.Do(func() { ctrllog.SetLogger(logr.FromSlogHandler(o.Log.Handler())) })
 	s, m, err := kinds()
 	if err != nil {
 		return nil, err

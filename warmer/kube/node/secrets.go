@@ -20,7 +20,7 @@ import (
 
 // How long a secret that was read counts, as several layers' requests want it at once, and how long a read may take.
 const (
-	fresh       = 10 * time.Second
+	fresh       = time.Second
 	readTimeout = 5 * time.Second
 )
 
