@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -447,4 +448,103 @@ func TestPullSecrets(t *testing.T) {
 		s.Make(t, opaque)
 		want("games/stk", "", "which is not kubernetes.io/dockerconfigjson")
 	})
+}
+
+// Each write of an agent collides with another one, once, as the real API server sees it.
+func TestSomebodyElseIsQuicker(t *testing.T) {
+	follow := func(t *testing.T, s *kubetest.Server, method, suffix string, do func()) (*rig, *kubetest.Meddler) {
+		t.Helper()
+		config, m := kubetest.Meddle(s.ServiceAccount(t, kubetest.Agent, "n"), method, suffix, do)
+		r := newRigAs(t, s, config)
+		r.says(one(agent.Warm))
+		return r, m
+	}
+	wantConflict := func(t *testing.T, m *kubetest.Meddler) {
+		t.Helper()
+		kubetest.Eventually(t, func() error {
+			if m.Answer() != http.StatusConflict {
+				return fmt.Errorf("the write was answered with %d, want 409", m.Answer())
+			}
+			return nil
+		})
+	}
+	change := func(t *testing.T, s *kubetest.Server) {
+		t.Helper()
+		kubetest.Eventually(t, func() error {
+			c := &v1alpha1.NodeCache{}
+			if err := s.Get(t.Context(), types.NamespacedName{Name: "n"}, c); err != nil {
+				return err
+			}
+			c.Spec.Players = 3
+			return s.Update(t.Context(), c)
+		})
+	}
+	t.Run("with the NodeCache", func(t *testing.T) {
+		s := kubetest.Start(t)
+		n := s.Node(t, "n", nil)
+		r, m := follow(t, s, http.MethodPost, "/nodecaches", func() { s.Report(t, n) })
+		wantConflict(t, m)
+		r.wantState(v1alpha1.ImageWarm)
+	})
+	t.Run("with a change to it", func(t *testing.T) {
+		s := kubetest.Start(t)
+		s.Node(t, "n", nil)
+		r, m := follow(t, s, http.MethodPut, "/nodecaches/n/status", func() { change(t, s) })
+		wantConflict(t, m)
+		if c := r.wantState(v1alpha1.ImageWarm); c.Spec.Players != 3 {
+			t.Errorf("%d players are told, want somebody else's 3", c.Spec.Players)
+		}
+	})
+	t.Run("with the removal of an earlier node's", func(t *testing.T) {
+		s := kubetest.Start(t)
+		s.Report(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "gone"}})
+		n := s.Node(t, "n", nil)
+		var made types.UID
+		r, m := follow(t, s, http.MethodDelete, "/nodecaches/n", func() {
+			c := &v1alpha1.NodeCache{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
+			if err := s.Delete(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+			s.Report(t, n)
+			if err := s.Get(t.Context(), types.NamespacedName{Name: "n"}, c); err != nil {
+				t.Error(err)
+			}
+			made = c.UID
+		})
+		wantConflict(t, m)
+		c := r.wantState(v1alpha1.ImageWarm)
+		if c.UID != made {
+			t.Errorf("NodeCache is %s, want %s, which somebody else made for this node", c.UID, made)
+		}
+	})
+}
+
+// There is nobody here who collects what belongs to what is gone; that it would be collected is in the reference.
+func TestANodeCacheBelongsToItsNode(t *testing.T) {
+	s := kubetest.Start(t)
+	n := s.Node(t, "n", nil)
+	r := newRig(t, s)
+	r.says(one(agent.Warm))
+	c := r.wantState(v1alpha1.ImageWarm)
+	want := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n", UID: n.UID}}
+	if diff := cmp.Diff(want, c.OwnerReferences); diff != "" {
+		t.Errorf("NodeCache's owners (-want +got):\n%s", diff)
+	}
+	if len(c.Finalizers) > 0 {
+		t.Errorf("NodeCache has finalizers %q, which nobody removes when its node is gone", c.Finalizers)
+	}
+	if err := r.Delete(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Delete(t.Context(), c); err != nil { // as the garbage collector does
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 20 { // of the times at which the agent, which is still there, looks
+		<-tick.C
+		if _, err := r.cached(); !apierrors.IsNotFound(err) {
+			t.Fatalf("an agent whose node is gone made a NodeCache: %v", err)
+		}
+	}
 }
