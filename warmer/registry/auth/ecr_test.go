@@ -47,12 +47,12 @@ func TestAmazonsRegistry(t *testing.T) {
 
 	var logged strings.Builder
 	c := auth.Credentials{Log: slog.New(slog.NewTextHandler(&logged, nil))}
-	got := c.Find(t.Context(), registry, "games/stk")
-	if want := (auth.Credential{Username: "AWS", Password: "password-of-ecr"}); len(got) != 1 || got[0] != want || asked.Load() == 0 {
-		t.Errorf("got %+v after %d questions; logged %s", got, asked.Load(), &logged)
+	got, err := c.Find(t.Context(), registry, "games/stk")
+	if want := (auth.Credential{Username: "AWS", Password: "password-of-ecr"}); err != nil || len(got) != 1 || got[0] != want || asked.Load() == 0 {
+		t.Errorf("got %+v, %v after %d questions; logged %s", got, err, asked.Load(), &logged)
 	}
 	refuse.Store(true)
-	if got := c.Find(t.Context(), registry, "games/stk"); len(got) != 0 || !strings.Contains(logged.String(), "no login from Amazon") {
+	if got, _ := c.Find(t.Context(), registry, "games/stk"); len(got) != 0 || !strings.Contains(logged.String(), "no login from Amazon") {
 		t.Errorf("refused, and got %+v; logged %s", got, &logged)
 	}
 }
