@@ -70,9 +70,11 @@ prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
 	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
-prove-containerd: ## a real containerd is warmed, killed, filled up and started from
+prove-containerd: ## a real containerd 2, 1.7 and the distribution's are warmed, killed, filled up and started from
 	@./scripts/deps.sh containerd
 	CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v ./cmd/warmer ./warmer/...
+	CONTAINERD=$$(./scripts/containerd.sh 1) go test -count=1 -v ./cmd/warmer
+	CONTAINERD=$$(./scripts/containerd.sh debian) go test -count=1 -v ./cmd/warmer
 
 prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first build takes ten minutes
 	@./scripts/deps.sh containerd
