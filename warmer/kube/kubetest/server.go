@@ -34,17 +34,22 @@ type Server struct {
 	etcd, api *process
 }
 
-var shared struct {
+// program is a server of this test's program.
+type program struct {
 	sync.Once
 	server *Server
 	err    error
 }
 
-// Main runs a package's tests, ends the server if one of them started it, and returns the exit code.
+var shared, bare program
+
+// Main runs a package's tests, ends the servers that they started, and returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if s := shared.server; s != nil {
-		s.stop()
+	for _, p := range []*program{&shared, &bare} {
+		if p.server != nil {
+			p.server.stop()
+		}
 	}
 	return code
 }
@@ -52,13 +57,36 @@ func Main(m *testing.M) int {
 // Start is the server of this test's program, without objects of earlier tests. It skips the test if there are no binaries.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	bin := binaries(t)
-	shared.Do(func() { shared.server, shared.err = launch(bin) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	return shared.start(t, (*Server).prepare)
+}
+
+// StartBare is another one, which has nothing of this module: no CRDs, roles and policies. What a test makes there it
+// removes, too.
+func StartBare(t testing.TB) *Server {
+	t.Helper()
+	return bare.start(t, func(*Server, context.Context) error { return nil })
+}
+
+// Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
+func Own(t testing.TB) *Server {
+	t.Helper()
+	s, err := launch(binaries(t), (*Server).prepare)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { shared.server.empty(t) })
-	return shared.server
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (p *program) start(t testing.TB, prepare func(*Server, context.Context) error) *Server {
+	t.Helper()
+	bin := binaries(t)
+	p.Do(func() { p.server, p.err = launch(bin, prepare) })
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	t.Cleanup(func() { p.server.empty(t) })
+	return p.server
 }
 
 // binaries is the folder with the programs; where there is none the test is skipped.
@@ -74,28 +102,31 @@ func binaries(t testing.TB) string {
 	return bin
 }
 
-// Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
-func Own(t testing.TB) *Server {
-	t.Helper()
-	s, err := launch(binaries(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	return s
-}
-
-func launch(bin string) (*Server, error) {
+func launch(bin string, prepare func(*Server, context.Context) error) (*Server, error) {
 	dir, err := os.MkdirTemp("", "kube-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir, bin: bin}
-	if err := s.boot(); err != nil {
+	err = s.boot()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err = prepare(s, ctx)
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// prepare brings what this module brings into a cluster.
+func (s *Server) prepare(ctx context.Context) error {
+	if err := s.install(ctx, ours); err != nil {
+		return err
+	}
+	return s.permit(ctx)
 }
 
 func (s *Server) boot() error {
@@ -123,15 +154,7 @@ func (s *Server) boot() error {
 		return err
 	}
 	s.Client, err = client.New(s.Config(), client.Options{Scheme: scheme.New()})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := s.install(ctx, ours); err != nil {
-		return err
-	}
-	return s.permit(ctx)
+	return err
 }
 
 // serve starts the API server and waits until it is ready.
