@@ -50,7 +50,7 @@ func (c *cluster) account() *rest.Config {
 
 // quick are settings that keep tests from waiting.
 func quick() controller.Options {
-	return controller.Options{Coalesce: 10 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
+	return controller.Options{Coalesce: 10 * time.Millisecond, Counts: 20 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
 }
 
 // control runs a controller until the test ends, or until the function that it returns is called.

@@ -18,6 +18,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/scheme"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 
 	// Coalesce is how long changes of nodes are collected before WarmSets are summed up.
 	Coalesce time.Duration
+	// Counts is how often a status is written in which nothing changed but how many nodes are warm or failed: each goes to
+	// every node.
+	Counts time.Duration
 	// Bytes is how often a status is written in which nothing but bytes changed.
 	Bytes time.Duration
 	// Players is how often a number of players is written that is not the first and not the last.
@@ -46,7 +50,7 @@ type Options struct {
 
 func (o *Options) complete() {
 	for d, fallback := range map[*time.Duration]time.Duration{
-		&o.Lease: 15 * time.Second, &o.Coalesce: 200 * time.Millisecond, &o.Bytes: 5 * time.Second, &o.Players: 30 * time.Second, &o.Discover: 15 * time.Second,
+		&o.Lease: 15 * time.Second, &o.Coalesce: 200 * time.Millisecond, &o.Counts: time.Second, &o.Bytes: 5 * time.Second, &o.Players: 30 * time.Second, &o.Discover: 15 * time.Second,
 	} {
 		if *d <= 0 {
 			*d = fallback
@@ -101,7 +105,7 @@ func managerOptions(o Options, log logr.Logger) ctrl.Options {
 		Controller: config.Controller{SkipNameValidation: &repeated},
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slim}},
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slim}, &v1alpha1.NodeCache{}: {Transform: slim}},
 		},
 	}
 	if len(o.Namespaces) > 0 {
@@ -113,11 +117,18 @@ func managerOptions(o Options, log logr.Logger) ctrl.Options {
 	return m
 }
 
-// slim drops what is large in a node and of no use here.
+// slim drops what is large in objects of which there are many, and of no use here. What is patched is compared with what is
+// left.
 func slim(o any) (any, error) {
-	if n, ok := o.(*corev1.Node); ok {
-		n.ManagedFields, n.Annotations = nil, nil
-		n.Status = corev1.NodeStatus{Conditions: n.Status.Conditions}
+	switch o := o.(type) {
+	case *corev1.Node:
+		o.ManagedFields, o.Annotations = nil, nil
+		o.Status = corev1.NodeStatus{Conditions: o.Status.Conditions}
+	case *v1alpha1.NodeCache:
+		o.ManagedFields, o.Annotations = nil, nil
+		for i := range o.Status.Images {
+			o.Status.Images[i].Phases, o.Status.Images[i].Digest = nil, ""
+		}
 	}
 	return o, nil
 }
