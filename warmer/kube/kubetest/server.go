@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -201,6 +203,25 @@ func (s *Server) As(token string) *rest.Config {
 	c := s.Config()
 	c.BearerToken = token
 	return c
+}
+
+// Metrics is the API server's page of them.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) {
+	web, err := rest.HTTPClientFor(s.Config())
+	if err != nil {
+		return nil, err
+	}
+	defer web.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Config().Host+"/metrics", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // Kill ends the API server; etcd keeps its objects.
