@@ -643,3 +643,25 @@ func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 	c.create(set("t", "r.test/stk:1"))
 	c.wantStatus("t", "0 0 0 NoMatchingNodes Idle AsExpected")
 }
+
+func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
+	c := newCluster(t)
+	account := c.account()
+	c.create(set("s", "r.test/stk:1"))
+	c.Kill()
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- controller.Run(ctx, account, quick()) }()
+	select {
+	case err := <-ended:
+		t.Errorf("Run without an API server = %v, want it to wait", err)
+	case <-time.After(500 * time.Millisecond):
+	}
+	c.Restart(t)
+	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run after its context ended: %v", err)
+	}
+}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -74,6 +76,9 @@ func Run(ctx context.Context, c *rest.Config, o Options) error {
 	o.complete()
 	log := logr.FromSlogHandler(o.Log.Handler())
 	logOnce.Do(func() { ctrllog.SetLogger(log) })
+	if err := await(ctx, c, o.Log); err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(c, managerOptions(o, log))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.Host, err)
@@ -93,6 +98,35 @@ func Run(ctx context.Context, c *rest.Config, o Options) error {
 		}
 	}
 	return mgr.Start(ctx)
+}
+
+// wait is how often an API server that does not answer is asked again.
+const wait = 2 * time.Second
+
+// await returns when the API server serves our kinds, which it does a moment after it answers, or never without their CRDs;
+// and when it refuses to say so, or ctx ends. To end instead would leave it to kubelet when to try again, which is
+// after minutes if the API server is away for longer.
+func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
+	api, err := discovery.NewDiscoveryClientForConfig(c)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", c.Host, err)
+	}
+	again := time.NewTicker(wait)
+	defer again.Stop()
+	for told := false; ; told = true {
+		_, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+		if err == nil || apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+			return nil
+		}
+		if !told {
+			log.Warn("waiting for the API server, and for the CRDs of "+v1alpha1.GroupVersion.Group, "error", err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func managerOptions(o Options, log logr.Logger) ctrl.Options {
