@@ -119,7 +119,7 @@ func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
 			return nil
 		}
 		if !told {
-			log.Warn("waiting for the API server, and for the CRDs of "+v1alpha1.GroupVersion.Group, "error", err)
+			log.Warn("waiting for the API server, and for the CRDs of pitcrew.dev", "error", err)
 		}
 		select {
 		case <-again.C:

@@ -147,21 +147,11 @@ func (s *Server) serve() error {
 	if err != nil {
 		return err
 	}
-	config := s.Config()
-	config.Timeout = 5 * time.Second
-	web, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return err
-	}
-	defer web.CloseIdleConnections()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(2 * time.Minute); ; {
-		if resp, err := web.Get(config.Host + "/readyz"); err == nil {
-			_ = resp.Body.Close() // its status counts
-			if resp.StatusCode == 200 {
-				return nil
-			}
+		if _, err := s.get(context.Background(), "/readyz"); err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -206,13 +196,18 @@ func (s *Server) As(token string) *rest.Config {
 }
 
 // Metrics is the API server's page of them.
-func (s *Server) Metrics(ctx context.Context) ([]byte, error) {
-	web, err := rest.HTTPClientFor(s.Config())
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) { return s.get(ctx, "/metrics") }
+
+// get reads a page over a connection of its own.
+func (s *Server) get(ctx context.Context, path string) ([]byte, error) {
+	config := s.Config()
+	config.Timeout = 5 * time.Second
+	web, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err
 	}
 	defer web.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Config().Host+"/metrics", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -221,6 +216,9 @@ func (s *Server) Metrics(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: status %d", path, resp.StatusCode)
+	}
 	return io.ReadAll(resp.Body)
 }
 
