@@ -117,7 +117,11 @@ func (o *agentOptions) run(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	settings := o.work.options(ctx, runtime, client)
+	settings, err := o.work.options(ctx, runtime, client)
+	if err != nil {
+		_ = listener.Close() // the options' error counts
+		return err
+	}
 	settings.Platform, settings.Observer = o.platform, metrics
 	settings.Refresh, settings.Grace, settings.Observe = o.refresh, o.grace, o.observe
 	settings.Playing = o.playing

@@ -31,6 +31,16 @@ func older(name string, replicas int32, images ...string) agones.GameServerSet {
 	return agones.GameServerSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: agones.GameServerSetSpec{Template: pod(images...)}, Status: agones.GameServerSetStatus{Replicas: replicas}}
 }
 
+// withVolumes mounts images besides a folder.
+func withVolumes(g agones.GameServerTemplate, images ...string) agones.GameServerTemplate {
+	volumes := []corev1.Volume{{Name: "folder", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	for _, i := range images {
+		volumes = append(volumes, corev1.Volume{Name: "image", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: i}}})
+	}
+	g.Spec.Template.Spec.Volumes = volumes
+	return g
+}
+
 func TestFromFleet(t *testing.T) {
 	var fifty []string
 	for i := range 50 {
@@ -52,6 +62,7 @@ func TestFromFleet(t *testing.T) {
 		rejected int
 	}{
 		{"its image", agones.Fleet{Spec: agones.FleetSpec{Template: pod("game:1")}}, nil, []string{"game:1"}, 0},
+		{"images that are mounted", agones.Fleet{Spec: agones.FleetSpec{Template: withVolumes(pod("game:1"), "assets:1")}}, nil, []string{"game:1", "assets:1"}, 0},
 		{"the next ones that are announced", agones.Fleet{
 			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.NextImageAnnotation: " game:2, ,side:2"}},
 			Spec:       agones.FleetSpec{Template: pod("game:1")},

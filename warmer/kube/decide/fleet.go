@@ -126,6 +126,11 @@ func images(pod *corev1.PodSpec) []string {
 	for i := range pod.Containers {
 		out = append(out, pod.Containers[i].Image)
 	}
+	for i := range pod.Volumes {
+		if v := pod.Volumes[i].Image; v != nil {
+			out = append(out, v.Reference)
+		}
+	}
 	return out
 }
 

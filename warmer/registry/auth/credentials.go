@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -140,7 +141,7 @@ func runHelper(ctx context.Context, name, registry string) (Credential, error) {
 func (c Credentials) ecr(registry string) (Credential, error) {
 	login := c.ECR
 	if login == nil {
-		login = ecr.NewECRHelper().Get
+		login = ecr.NewECRHelper(ecr.WithLogger(io.Discard)).Get // what fails is returned, too
 	}
 	user, password, err := login(registry)
 	return Credential{Username: user, Password: password}, err
