@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -652,16 +655,62 @@ func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { ended <- controller.Run(ctx, account, quick()) }()
-	select {
-	case err := <-ended:
-		t.Errorf("Run without an API server = %v, want it to wait", err)
-	case <-time.After(500 * time.Millisecond):
+	o, log := quick(), &output{}
+	o.Probes, o.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil))
+	go func() { ended <- controller.Run(ctx, account, o) }()
+	wantProbe := func(path string, want int) {
+		t.Helper()
+		kubetest.Eventually(t, func() error {
+			m := listening.FindStringSubmatch(log.String())
+			if m == nil {
+				return errors.New("no probes are served")
+			}
+			web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := web.Get("http://" + m[1] + path)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != want {
+				return fmt.Errorf("%s is answered with %d, want %d", path, resp.StatusCode, want)
+			}
+			return nil
+		})
 	}
+	kubetest.Eventually(t, func() error {
+		if !strings.Contains(log.String(), "waiting for the API server") {
+			return errors.New("the controller does not say that it waits")
+		}
+		return nil
+	})
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusServiceUnavailable)
 	c.Restart(t)
 	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusOK)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run after its context ended: %v", err)
 	}
+}
+
+var listening = regexp.MustCompile(`probes are served" listen=(\S+)`)
+
+// output can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }

@@ -2,9 +2,11 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -16,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -72,8 +73,17 @@ var logOnce sync.Once
 
 // Run works until ctx ends, when it returns nil. It gives up, with an error, if it lost its lease: another controller may
 // be at work, and this one has to begin anew.
-func Run(ctx context.Context, c *rest.Config, o Options) error {
+func Run(ctx context.Context, c *rest.Config, o Options) (err error) {
 	o.complete()
+	p, err := serveProbes(ctx, o.Probes, o.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	return run(ctx, c, o, &p.ready)
+}
+
+func run(ctx context.Context, c *rest.Config, o Options, ready *atomic.Bool) error {
 	log := logr.FromSlogHandler(o.Log.Handler())
 	logOnce.Do(func() { ctrllog.SetLogger(log) })
 	if err := await(ctx, c, o.Log); err != nil {
@@ -83,20 +93,14 @@ func Run(ctx context.Context, c *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.Host, err)
 	}
-	if o.Probes != "" {
-		if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
-			return err
-		}
-		if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-			return err
-		}
-	}
 	w := &work{Client: mgr.GetClient(), mgr: mgr, events: mgr.GetEventRecorder("pitcrew-warmer"), o: o}
 	for _, add := range []func(*work) error{addSets, addNodes, addAgones} {
 		if err := add(w); err != nil {
 			return err
 		}
 	}
+	ready.Store(true)
+	defer ready.Store(false)
 	return mgr.Start(ctx)
 }
 
@@ -135,7 +139,7 @@ func managerOptions(o Options, log logr.Logger) ctrl.Options {
 		Scheme: scheme.New(), Logger: log,
 		LeaderElection: o.LeaseNamespace != "", LeaderElectionID: "pitcrew-warmer", LeaderElectionNamespace: o.LeaseNamespace, LeaderElectionReleaseOnCancel: true,
 		LeaseDuration: new(o.Lease), RenewDeadline: new(o.Lease * 2 / 3), RetryPeriod: new(o.Lease / 8),
-		Metrics: metrics.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: o.Probes,
+		Metrics: metrics.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: &repeated},
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
