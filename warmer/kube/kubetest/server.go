@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,17 +69,6 @@ func StartBare(t testing.TB) *Server {
 	return bare.start(t, func(*Server, context.Context) error { return nil })
 }
 
-// Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
-func Own(t testing.TB) *Server {
-	t.Helper()
-	s, err := launch(binaries(t), (*Server).prepare)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	return s
-}
-
 func (p *program) start(t testing.TB, prepare func(*Server, context.Context) error) *Server {
 	t.Helper()
 	bin := binaries(t)
@@ -87,19 +78,6 @@ func (p *program) start(t testing.TB, prepare func(*Server, context.Context) err
 	}
 	t.Cleanup(func() { p.server.empty(t) })
 	return p.server
-}
-
-// binaries is the folder with the programs; where there is none the test is skipped.
-func binaries(t testing.TB) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: runs a real kube-apiserver")
-	}
-	bin := os.Getenv(Env)
-	if bin == "" {
-		t.Skip("needs a kube-apiserver and an etcd in " + Env + ": scripts/kube-apiserver.sh builds them")
-	}
-	return bin
 }
 
 func launch(bin string, prepare func(*Server, context.Context) error) (*Server, error) {
@@ -168,21 +146,11 @@ func (s *Server) serve() error {
 	if err != nil {
 		return err
 	}
-	config := s.Config()
-	config.Timeout = 5 * time.Second
-	web, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return err
-	}
-	defer web.CloseIdleConnections()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(2 * time.Minute); ; {
-		if resp, err := web.Get(config.Host + "/readyz"); err == nil {
-			_ = resp.Body.Close() // its status counts
-			if resp.StatusCode == 200 {
-				return nil
-			}
+		if _, err := s.get(context.Background(), "/readyz"); err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -224,6 +192,33 @@ func (s *Server) As(token string) *rest.Config {
 	c := s.Config()
 	c.BearerToken = token
 	return c
+}
+
+// Metrics is the API server's page of them.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) { return s.get(ctx, "/metrics") }
+
+// get reads a page over a connection of its own.
+func (s *Server) get(ctx context.Context, path string) ([]byte, error) {
+	config := s.Config()
+	config.Timeout = 5 * time.Second
+	web, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	defer web.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: status %d", path, resp.StatusCode)
+	}
+	return io.ReadAll(resp.Body)
 }
 
 // Kill ends the API server; etcd keeps its objects.
