@@ -17,6 +17,12 @@ build: ## static binaries into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+images: ## container images of our own programs in dist/images; REGISTRY=HOST/PREFIX [PLAIN_HTTP=1] [TAG=v1] pushes them instead
+	REGISTRY='$(REGISTRY)' PLAIN_HTTP='$(PLAIN_HTTP)' TAG='$(TAG)' VERSION='$(VERSION)' ./scripts/images.sh
+
+release-dry-run: ## what a release publishes, in dist/release: images, charts, binaries, bills of materials, checksums; read back, not published
+	VERSION='$(VERSION)' ./scripts/release.sh
+
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
 	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
@@ -56,6 +62,9 @@ bench-warmer: build ## a real containerd is warmed, against ctr and the AWS samp
 	@./scripts/deps.sh bench-warmer
 	cd test/bench && go run . -warmer
 
+bench-kube: ## a Fleet's new image reaches a thousand nodes, on a real kube-apiserver; writes docs/benchmarks-kube.md
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) go test -count=1 -v -timeout 30m -run '^TestManyNodes$$' ./cmd/warmer -nodes 1000 -rounds 5 -doc "$$PWD/docs/benchmarks-kube.md"
+
 prove-cosign: build ## the real cosign accepts what builder signs
 	@./scripts/deps.sh cosign
 	./scripts/prove-cosign.sh
@@ -64,14 +73,16 @@ prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
 	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
-prove-containerd: ## a real containerd is warmed, killed, filled up and started from
+prove-containerd: ## a real containerd 2, 1.7 and the distribution's are warmed, killed, filled up and started from
 	@./scripts/deps.sh containerd
 	CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v ./cmd/warmer ./warmer/...
+	CONTAINERD=$$(./scripts/containerd.sh 1) go test -count=1 -v ./cmd/warmer
+	CONTAINERD=$$(./scripts/containerd.sh debian) go test -count=1 -v ./cmd/warmer
 
 prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first build takes ten minutes
 	@./scripts/deps.sh containerd
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -timeout 20m ./warmer/kube/... && \
-	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate' ./cmd/warmer
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate|ManyNodes' ./cmd/warmer
 
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
@@ -85,6 +96,6 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
-	rm -rf bin .cache
+	rm -rf bin dist .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images release-dry-run test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer bench-kube prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

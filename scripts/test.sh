@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test, those of the charts, too, whose module is their own, and closes with the reason of each skip and the totals.
+# Where CONTAINERD_1 names a containerd 1.x, what touches containerd is run with that one, too.
 # Usage: scripts/test.sh [flags of scripts/testsummary]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,9 +8,14 @@ cd "$(dirname "$0")/.."
 summary=$(mktemp)
 trap 'rm -f "$summary"' EXIT
 go build -o "$summary" ./scripts/testsummary
-{
-  status=0
+
+tests() {
+  local status=0
   go test -json -timeout 30m ./... || status=1
   (cd test/charts && go test -json -timeout 30m ./...) || status=1
-  exit "$status"
-} | "$summary" "$@"
+  if [ -n "${CONTAINERD_1:-}" ]; then
+    CONTAINERD=$CONTAINERD_1 go test -json -timeout 30m ./cmd/warmer || status=1
+  fi
+  return "$status"
+}
+tests | "$summary" "$@"

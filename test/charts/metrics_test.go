@@ -167,6 +167,23 @@ func TestAlertsAreWhatPrometheusTakes(t *testing.T) {
 	}
 }
 
+func TestEachAlertHasARunbook(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ Alert (\w+)$`).FindAllStringSubmatch(string(raw), -1) {
+		described = append(described, m[1])
+	}
+	fired := slices.Collect(names(t, ""))
+	slices.Sort(described)
+	slices.Sort(fired)
+	if !slices.Equal(described, fired) {
+		t.Errorf("docs/operations.md has runbooks for %v, alerts are %v", described, fired)
+	}
+}
+
 func TestAlertsThatAreOffAreLeftOut(t *testing.T) {
 	all := slices.Collect(names(t, ""))
 	some := slices.Collect(names(t, "prometheusRule: {disabled: [PitcrewImagesLost, PitcrewPlayersCutOff]}"))

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,7 +53,7 @@ func (c *cluster) account() *rest.Config {
 
 // quick are settings that keep tests from waiting.
 func quick() controller.Options {
-	return controller.Options{Coalesce: 10 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
+	return controller.Options{Coalesce: 10 * time.Millisecond, Counts: 20 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
 }
 
 // control runs a controller until the test ends, or until the function that it returns is called.
@@ -286,6 +289,38 @@ func TestAFleetIsFollowed(t *testing.T) {
 	})
 }
 
+func TestAFleetsNodesAreThoseOfItsPods(t *testing.T) {
+	c := newCluster(t)
+	c.InstallAgones(t)
+	c.control(c.account(), quick())
+	arm := map[string]string{"kubernetes.io/arch": "arm64", "zone": "a"}
+	games := corev1.Taint{Key: "games", Effect: corev1.TaintEffectNoSchedule}
+	c.Report(t, c.Node(t, "fits", arm, games), image("r.test/stk:1", v1alpha1.ImageWarm))
+	c.Node(t, "other-arch", map[string]string{"kubernetes.io/arch": "amd64", "zone": "a"}, games)
+	c.Node(t, "other-zone", map[string]string{"kubernetes.io/arch": "arm64", "zone": "b"}, games)
+	c.Node(t, "tainted", arm, games, corev1.Taint{Key: "gpu", Effect: corev1.TaintEffectNoSchedule})
+	f := object("Fleet", "default", "stk", map[string]any{"template": template("r.test/stk:1")})
+	for field, value := range map[string]any{
+		"nodeSelector":     map[string]any{"kubernetes.io/arch": "arm64"},
+		"tolerations":      []any{map[string]any{"key": "games", "operator": "Exists"}},
+		"imagePullSecrets": []any{map[string]any{"name": "registry"}},
+		"affinity": map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{
+			"nodeSelectorTerms": []any{map[string]any{"matchExpressions": []any{map[string]any{"key": "zone", "operator": "In", "values": []any{"a"}}}}},
+		}}},
+	} {
+		if err := unstructured.SetNestedField(f.Object, value, "spec", "template", "spec", "template", "spec", field); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.create(f)
+	c.wantStatus("default.stk", "1 1 0 AllWarm Idle AsExpected")
+	c.wantNode("fits", labeled("pitcrew.dev/warm-default.stk", true))
+	s := set("default.stk")
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil || fmt.Sprint(s.Spec.PullSecrets) != "[{default registry}]" {
+		t.Errorf("WarmSet has pull secrets %v, %v; want the Fleet's", s.Spec.PullSecrets, err)
+	}
+}
+
 func TestAnAuthorsWarmSetFollowsItsFleet(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
@@ -414,6 +449,23 @@ func TestBadInputIsVisible(t *testing.T) {
 		}
 		c.fleet("wide", images...)
 		c.wantImages("default.wide", images...)
+		var all []v1alpha1.CachedImage
+		for i := range images {
+			all = append(all, image(images[i], v1alpha1.ImageWarm))
+		}
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(n), n); err != nil {
+			t.Fatal(err)
+		}
+		c.Report(t, n, all[1:]...)
+		c.wantStatus("default.wide", "1 0 0 Pulling Pulling AsExpected")
+		all[0].State = v1alpha1.ImageFailed
+		c.Report(t, n, all...)
+		c.wantStatus("default.wide", "1 0 1 ImageFailed Idle ImageFailed")
+		c.wantEvent("default.wide", v1alpha1.ReasonImageFailed)
+		all[0].State = v1alpha1.ImageWarm
+		c.Report(t, n, append(all, image("r.test/stk:1", v1alpha1.ImageWarm))...)
+		c.wantStatus("default.wide", "1 1 0 AllWarm Idle AsExpected")
 	})
 	t.Run("a WarmSet of the name that a Fleet's would have", func(t *testing.T) {
 		c.create(set("default.taken", "r.test/other:1"))
@@ -593,4 +645,72 @@ func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 	c.control(c.account(), o)
 	c.create(set("t", "r.test/stk:1"))
 	c.wantStatus("t", "0 0 0 NoMatchingNodes Idle AsExpected")
+}
+
+func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
+	c := newCluster(t)
+	account := c.account()
+	c.create(set("s", "r.test/stk:1"))
+	c.Kill()
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o, log := quick(), &output{}
+	o.Probes, o.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil))
+	go func() { ended <- controller.Run(ctx, account, o) }()
+	wantProbe := func(path string, want int) {
+		t.Helper()
+		kubetest.Eventually(t, func() error {
+			m := listening.FindStringSubmatch(log.String())
+			if m == nil {
+				return errors.New("no probes are served")
+			}
+			web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := web.Get("http://" + m[1] + path)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != want {
+				return fmt.Errorf("%s is answered with %d, want %d", path, resp.StatusCode, want)
+			}
+			return nil
+		})
+	}
+	kubetest.Eventually(t, func() error {
+		if !strings.Contains(log.String(), "waiting for the API server") {
+			return errors.New("the controller does not say that it waits")
+		}
+		return nil
+	})
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusServiceUnavailable)
+	c.Restart(t)
+	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusOK)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run after its context ended: %v", err)
+	}
+}
+
+var listening = regexp.MustCompile(`probes are served" listen=(\S+)`)
+
+// output can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }

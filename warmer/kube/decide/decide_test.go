@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -111,6 +112,115 @@ func TestFromFleetFollowsThePodTemplate(t *testing.T) {
 	}
 }
 
+func TestFromFleetWarmsTheNodesThatPodsWouldOnlyTakeWarm(t *testing.T) {
+	const label = v1alpha1.WarmLabelPrefix + "x.f"
+	require := func(keys ...string) corev1.NodeSelectorTerm {
+		var t corev1.NodeSelectorTerm
+		for _, k := range keys {
+			t.MatchExpressions = append(t.MatchExpressions, corev1.NodeSelectorRequirement{Key: k, Operator: corev1.NodeSelectorOpExists})
+		}
+		return t
+	}
+	terms := func(t ...corev1.NodeSelectorTerm) *corev1.NodeSelector {
+		return &corev1.NodeSelector{NodeSelectorTerms: t}
+	}
+	for _, c := range []struct {
+		name       string
+		have, want *corev1.NodeSelector
+	}{
+		{"no affinity", nil, nil},
+		{"another condition stays", terms(require("zone", label)), terms(require("zone"))},
+		{"the only condition", terms(require(label)), nil},
+		{"one of two alternatives", terms(require("zone"), require(label)), nil},
+		{"both alternatives have others", terms(require("zone", label), require("role")), terms(require("zone"), require("role"))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := agones.Fleet{Spec: agones.FleetSpec{Template: pod("game:1")}}
+			p := &f.Spec.Template.Spec.Template.Spec
+			p.NodeSelector = map[string]string{label: "true", "role": "game"}
+			p.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: c.have.DeepCopy()}}
+			d := decide.FromFleet(&f, nil)
+			if diff := cmp.Diff(map[string]string{"role": "game"}, d.NodeSelector); diff != "" {
+				t.Errorf("NodeSelector (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.want, d.NodeAffinity); diff != "" {
+				t.Errorf("NodeAffinity (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.have, p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution); diff != "" {
+				t.Errorf("the Fleet itself was changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFromFleetNamesPullSecrets(t *testing.T) {
+	f := agones.Fleet{ObjectMeta: metav1.ObjectMeta{Namespace: "games", Name: "f"}, Spec: agones.FleetSpec{Template: pod("game:2")}}
+	f.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "new"}, {Name: ""}}
+	running, ended := older("a", 1, "game:1"), older("b", 0, "game:0")
+	running.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "old"}, {Name: "new"}}
+	ended.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "oldest"}}
+	want := []v1alpha1.SecretReference{{Namespace: "games", Name: "new"}, {Namespace: "games", Name: "old"}}
+	if diff := cmp.Diff(want, decide.FromFleet(&f, []agones.GameServerSet{running, ended}).PullSecrets); diff != "" {
+		t.Errorf("FromFleet's secrets (-want +got):\n%s", diff)
+	}
+}
+
+func TestETA(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		name  string
+		nodes []decide.Work
+		want  time.Duration
+	}{
+		{"nothing to fetch", nil, 0},
+		{"nothing is left", []decide.Work{{0, mb}}, 0},
+		{"nobody says how fast it is", []decide.Work{{mb, 0}, {2 * mb, 0}}, 0},
+		{"one node", []decide.Work{{100 * mb, 10 * mb}}, 10 * time.Second},
+		{"rounded up", []decide.Work{{101 * mb, 10 * mb}}, 15 * time.Second},
+		{"the slowest counts", []decide.Work{{100 * mb, 10 * mb}, {100 * mb, 2 * mb}}, 50 * time.Second},
+		{"one that does not say is as fast as the others", []decide.Work{{10 * mb, 10 * mb}, {10 * mb, 30 * mb}, {400 * mb, 0}}, 20 * time.Second},
+		{"minutes are rounded more", []decide.Work{{125 * mb, mb}}, 150 * time.Second},
+		{"and hours", []decide.Work{{3700 * mb, mb}}, 70 * time.Minute},
+		{"it does not overflow", []decide.Work{{1 << 62, 1}}, 1000 * time.Hour},
+		{"nor with a pace that makes no sense", []decide.Work{{mb, -5}}, 0},
+	} {
+		if got := decide.ETA(c.nodes); got != c.want {
+			t.Errorf("ETA where %s = %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestStatusSaysHowLongItTakes(t *testing.T) {
+	pulling, failed, warm := image("game:1", v1alpha1.ImagePulling), image("game:1", v1alpha1.ImageFailed), image("game:1", v1alpha1.ImageWarm)
+	at := func(pace, remaining int64, i v1alpha1.CachedImage, node string) *v1alpha1.NodeCache {
+		c := cache(node, i)
+		c.Status.BytesPerSecond, c.Status.BytesRemaining = pace, remaining
+		return c
+	}
+	for _, c := range []struct {
+		name string
+		a, b *v1alpha1.NodeCache
+		want time.Duration
+	}{
+		{"the slower node", at(6, 60, pulling, "a"), at(2, 60, pulling, "b"), 30 * time.Second},
+		{"what is warm does not count", at(6, 60, pulling, "a"), at(0, 0, warm, "b"), 10 * time.Second},
+		{"nor what failed", at(6, 60, pulling, "a"), at(1, 60, failed, "b"), 10 * time.Second},
+		{"nor what images share twice", at(6, 30, pulling, "a"), at(0, 0, warm, "b"), 5 * time.Second},
+		{"nor what an earlier node said", at(6, 60, pulling, "a"), at(1, 60, pulling, "gone"), 10 * time.Second},
+		{"nobody can tell", at(0, 60, pulling, "a"), at(0, 60, pulling, "b"), 0},
+		{"all is warm", at(0, 0, warm, "a"), at(0, 0, warm, "b"), 0},
+	} {
+		got := decide.Status(decide.Prepare(set("game:1")), []corev1.Node{node("a"), node("b")}, map[string]*v1alpha1.NodeCache{"a": c.a, "b": c.b})
+		if got.ETA == nil && c.want != 0 || got.ETA != nil && got.ETA.Duration != c.want {
+			t.Errorf("ETA where %s = %v, want %s", c.name, got.ETA, c.want)
+		}
+		without := *got.DeepCopy()
+		if without.ETA = nil; decide.Compare(got, without) == decide.News {
+			t.Errorf("an ETA where %s is news, want it to wait like bytes", c.name)
+		}
+	}
+}
+
 func TestNodes(t *testing.T) {
 	in := func(key string, values ...string) *corev1.NodeSelector {
 		return &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: values}}}}}
@@ -204,7 +314,7 @@ func TestStatus(t *testing.T) {
 		{"a rejected image", rejected, []corev1.Node{node("a")}, caches{"a": cache("a", warm)}, "1 1 0 0 AllWarm Idle InvalidImage"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := decide.Status(c.set, c.nodes, c.caches)
+			s := decide.Status(decide.Prepare(c.set), c.nodes, c.caches)
 			var got strings.Builder
 			got.WriteString(fmt.Sprint(s.Nodes.Desired, s.Nodes.Warm, s.Nodes.Failed, s.BytesRemaining))
 			for _, k := range []string{v1alpha1.Warm, v1alpha1.Progressing, v1alpha1.Degraded} {
@@ -214,7 +324,7 @@ func TestStatus(t *testing.T) {
 				t.Errorf("Status = %s of generation %d, want %s of 3", got.String(), s.ObservedGeneration, c.want)
 			}
 			c.set.Status = s
-			if again := decide.Status(c.set, c.nodes, c.caches); decide.Compare(s, again) != decide.Nothing {
+			if again := decide.Status(decide.Prepare(c.set), c.nodes, c.caches); decide.Compare(s, again) != decide.Nothing {
 				t.Errorf("Status of the same differs: %s", cmp.Diff(s, again))
 			}
 		})
@@ -223,7 +333,7 @@ func TestStatus(t *testing.T) {
 
 func TestStatusQuotesTheFirstNode(t *testing.T) {
 	failed := image("game:1", v1alpha1.ImageFailed)
-	s := decide.Status(set("game:1"), []corev1.Node{node("b"), node("a")}, map[string]*v1alpha1.NodeCache{"a": cache("a", failed), "b": cache("b", failed)})
+	s := decide.Status(decide.Prepare(set("game:1")), []corev1.Node{node("b"), node("a")}, map[string]*v1alpha1.NodeCache{"a": cache("a", failed), "b": cache("b", failed)})
 	if got, want := meta.FindStatusCondition(s.Conditions, v1alpha1.Degraded).Message, "2 nodes failed: game:1: a: why"; got != want {
 		t.Errorf("Degraded says %q, want %q", got, want)
 	}
@@ -231,12 +341,24 @@ func TestStatusQuotesTheFirstNode(t *testing.T) {
 
 func TestCompareTellsBytesFromNews(t *testing.T) {
 	a := v1alpha1.WarmSetStatus{BytesRemaining: 1, Images: []v1alpha1.ImageStatus{{BytesRemaining: 1}}}
-	b, c := *a.DeepCopy(), *a.DeepCopy()
+	a.Conditions = []metav1.Condition{{Type: v1alpha1.Warm, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPulling, Message: "0 of 2"}}
+	b, c, d, e := *a.DeepCopy(), *a.DeepCopy(), *a.DeepCopy(), *a.DeepCopy()
 	b.BytesRemaining, b.Images[0].BytesRemaining = 2, 3
-	c.Nodes.Warm = 1
-	if got := []decide.Difference{decide.Compare(a, a), decide.Compare(a, b), decide.Compare(a, c)}; !slices.Equal(got, []decide.Difference{decide.Nothing, decide.Bytes, decide.News}) {
+	c.Nodes.Warm, c.Images[0].Warm, c.Conditions[0].Message = 1, 1, "1 of 2"
+	d.Conditions[0].Reason = v1alpha1.ReasonImageFailed
+	e.ObservedGeneration = 2
+	got := []decide.Difference{decide.Compare(a, a), decide.Compare(a, b), decide.Compare(a, c), decide.Compare(a, d), decide.Compare(a, e)}
+	if !slices.Equal(got, []decide.Difference{decide.Nothing, decide.Bytes, decide.Counts, decide.News, decide.News}) {
 		t.Errorf("Compare = %v", got)
 	}
+}
+
+func prepared(sets []v1alpha1.WarmSet) []decide.Set {
+	out := make([]decide.Set, len(sets))
+	for i := range sets {
+		out[i] = decide.Prepare(&sets[i])
+	}
+	return out
 }
 
 func TestNode(t *testing.T) {
@@ -266,7 +388,7 @@ func TestNode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := node("n")
 			n.Labels, n.Spec.Taints = c.labels, c.taints
-			changed, thawed := decide.Node(&n, c.cache, c.sets, true)
+			changed, thawed := decide.Node(&n, c.cache, prepared(c.sets), true)
 			if got := fmt.Sprint(n.Labels, len(n.Spec.Taints), changed, thawed); got != c.want {
 				t.Errorf("Node = %s, want %s", got, c.want)
 			}
@@ -339,11 +461,19 @@ func TestNoObjectOfALargeClusterIsLarge(t *testing.T) {
 		nodes = append(nodes, n)
 		caches[n.Name] = cache(n.Name, all...)
 	}
-	s.Status = decide.Status(s, nodes, caches)
-	for _, o := range []any{s, caches["node-0"]} {
+	s.Status = decide.Status(decide.Prepare(s), nodes, caches)
+	if again := decide.Status(decide.Prepare(s), nodes, caches); decide.Compare(s.Status, again) != decide.Nothing {
+		t.Error("where nothing happens a status would be written again")
+	}
+	list := v1alpha1.NodeCacheStatus{Images: make([]v1alpha1.CachedImage, 1024)}
+	for i := range list.Images {
+		list.Images[i] = all[i%len(all)]
+	}
+	most := &v1alpha1.NodeCache{Status: list}
+	for o, limit := range map[any]int{s: 1 << 18, caches["node-0"]: 1 << 18, most: 1 << 20} {
 		raw, err := json.Marshal(o)
-		if err != nil || len(raw) > 1<<18 {
-			t.Errorf("%T has %d bytes (%v), want less than 1/4 MiB", o, len(raw), err)
+		if err != nil || len(raw) > limit {
+			t.Errorf("%T has %d bytes (%v), want %d at most", o, len(raw), err, limit)
 		}
 	}
 }

@@ -20,6 +20,7 @@ const (
 	maxImages   = 128
 	maxRejected = 16
 	maxQuoted   = 256
+	maxSecrets  = 16
 )
 
 // Derived is what a WarmSet takes over from its Fleet.
@@ -29,13 +30,15 @@ type Derived struct {
 	NodeSelector map[string]string
 	NodeAffinity *corev1.NodeSelector
 	Tolerations  []corev1.Toleration
+	PullSecrets  []v1alpha1.SecretReference
 }
 
 // FromFleet says what a Fleet needs: the images of its template, of its [v1alpha1.NextImageAnnotation], and of those of
-// its GameServerSets that have servers, in this order. Those that are no references, or too many, are rejected.
+// its GameServerSets that have servers, in this order, and with which secrets they are pulled. Those that are no references, or too many, are rejected.
 func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 	pod := &f.Spec.Template.Spec.Template.Spec
 	refs := append(images(pod), Announced(f)...)
+	secrets := slices.Clone(pod.ImagePullSecrets)
 	sets = slices.Clone(sets)
 	slices.SortFunc(sets, func(a, b agones.GameServerSet) int {
 		if c := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); c != 0 {
@@ -45,15 +48,60 @@ func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 	})
 	for i := range sets {
 		if sets[i].Status.Replicas > 0 {
-			refs = append(refs, images(&sets[i].Spec.Template.Spec.Template.Spec)...)
+			older := &sets[i].Spec.Template.Spec.Template.Spec
+			refs = append(refs, images(older)...)
+			secrets = append(secrets, older.ImagePullSecrets...)
 		}
 	}
-	d := Derived{NodeSelector: pod.NodeSelector, Tolerations: pod.Tolerations}
+	d := Derived{NodeSelector: withoutWarm(pod.NodeSelector), Tolerations: pod.Tolerations}
 	if a := pod.Affinity; a != nil && a.NodeAffinity != nil {
-		d.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+		d.NodeAffinity = affinityWithoutWarm(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 	}
 	d.sort(refs)
+	d.secrets(f.Namespace, secrets)
 	return d
+}
+
+// withoutWarm leaves out the labels of nodes that are warm: pods that ask for them want what the WarmSet is to bring about.
+func withoutWarm(selector map[string]string) map[string]string {
+	var out map[string]string
+	for k, v := range selector {
+		if strings.HasPrefix(k, v1alpha1.WarmLabelPrefix) {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[k] = v
+	}
+	return out
+}
+
+func affinityWithoutWarm(s *corev1.NodeSelector) *corev1.NodeSelector {
+	if s == nil {
+		return nil
+	}
+	s = s.DeepCopy()
+	for i := range s.NodeSelectorTerms {
+		t := &s.NodeSelectorTerms[i]
+		before := len(t.MatchExpressions)
+		t.MatchExpressions = slices.DeleteFunc(t.MatchExpressions, func(r corev1.NodeSelectorRequirement) bool {
+			return strings.HasPrefix(r.Key, v1alpha1.WarmLabelPrefix)
+		})
+		if before > 0 && len(t.MatchExpressions)+len(t.MatchFields) == 0 { // terms are alternatives, and this one is no condition any more
+			return nil
+		}
+	}
+	return s
+}
+
+func (d *Derived) secrets(namespace string, names []corev1.LocalObjectReference) {
+	for _, n := range names {
+		s := v1alpha1.SecretReference{Namespace: namespace, Name: n.Name}
+		if n.Name != "" && len(d.PullSecrets) < maxSecrets && !slices.Contains(d.PullSecrets, s) {
+			d.PullSecrets = append(d.PullSecrets, s)
+		}
+	}
 }
 
 // Announced are the images of the next version.
@@ -125,7 +173,7 @@ func Normal(ref string) (string, bool) {
 func (d Derived) Apply(spec *v1alpha1.WarmSetSpec) bool {
 	before := spec.DeepCopy()
 	spec.Images, spec.NodeSelector, spec.NodeAffinity, spec.Tolerations = d.Images, d.NodeSelector, d.NodeAffinity, d.Tolerations
-	spec.Fleet.Rejected = d.Rejected
+	spec.PullSecrets, spec.Fleet.Rejected = d.PullSecrets, d.Rejected
 	return !equality.Semantic.DeepEqual(before, spec)
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -69,13 +71,7 @@ func StartBare(t testing.TB) *Server {
 
 func (p *program) start(t testing.TB, prepare func(*Server, context.Context) error) *Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: runs a real kube-apiserver")
-	}
-	bin := os.Getenv(Env)
-	if bin == "" {
-		t.Skip("needs a kube-apiserver and an etcd in " + Env + ": scripts/kube-apiserver.sh builds them")
-	}
+	bin := binaries(t)
 	p.Do(func() { p.server, p.err = launch(bin, prepare) })
 	if p.err != nil {
 		t.Fatal(p.err)
@@ -150,21 +146,11 @@ func (s *Server) serve() error {
 	if err != nil {
 		return err
 	}
-	config := s.Config()
-	config.Timeout = 5 * time.Second
-	web, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return err
-	}
-	defer web.CloseIdleConnections()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(2 * time.Minute); ; {
-		if resp, err := web.Get(config.Host + "/readyz"); err == nil {
-			_ = resp.Body.Close() // its status counts
-			if resp.StatusCode == 200 {
-				return nil
-			}
+		if _, err := s.get(context.Background(), "/readyz"); err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -206,6 +192,33 @@ func (s *Server) As(token string) *rest.Config {
 	c := s.Config()
 	c.BearerToken = token
 	return c
+}
+
+// Metrics is the API server's page of them.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) { return s.get(ctx, "/metrics") }
+
+// get reads a page over a connection of its own.
+func (s *Server) get(ctx context.Context, path string) ([]byte, error) {
+	config := s.Config()
+	config.Timeout = 5 * time.Second
+	web, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	defer web.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: status %d", path, resp.StatusCode)
+	}
+	return io.ReadAll(resp.Body)
 }
 
 // Kill ends the API server; etcd keeps its objects.
