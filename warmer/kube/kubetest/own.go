@@ -8,7 +8,7 @@ import (
 // Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
 func Own(t testing.TB) *Server {
 	t.Helper()
-	s, err := launch(binaries(t))
+	s, err := launch(binaries(t), (*Server).prepare)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,17 +36,22 @@ type Server struct {
 	etcd, api *process
 }
 
-var shared struct {
+// program is a server of this test's program.
+type program struct {
 	sync.Once
 	server *Server
 	err    error
 }
 
-// Main runs a package's tests, ends the server if one of them started it, and returns the exit code.
+var shared, bare program
+
+// Main runs a package's tests, ends the servers that they started, and returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if s := shared.server; s != nil {
-		s.stop()
+	for _, p := range []*program{&shared, &bare} {
+		if p.server != nil {
+			p.server.stop()
+		}
 	}
 	return code
 }
@@ -54,32 +59,52 @@ func Main(m *testing.M) int {
 // Start is the server of this test's program, without objects of earlier tests. It skips the test if there are no binaries.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: runs a real kube-apiserver")
-	}
-	bin := os.Getenv(Env)
-	if bin == "" {
-		t.Skip("needs a kube-apiserver and an etcd in " + Env + ": scripts/kube-apiserver.sh builds them")
-	}
-	shared.Do(func() { shared.server, shared.err = launch(bin) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	t.Cleanup(func() { shared.server.empty(t) })
-	return shared.server
+	return shared.start(t, (*Server).prepare)
 }
 
-func launch(bin string) (*Server, error) {
+// StartBare is another one, which has nothing of this module: no CRDs, roles and policies. What a test makes there it
+// removes, too.
+func StartBare(t testing.TB) *Server {
+	t.Helper()
+	return bare.start(t, func(*Server, context.Context) error { return nil })
+}
+
+func (p *program) start(t testing.TB, prepare func(*Server, context.Context) error) *Server {
+	t.Helper()
+	bin := binaries(t)
+	p.Do(func() { p.server, p.err = launch(bin, prepare) })
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	t.Cleanup(func() { p.server.empty(t) })
+	return p.server
+}
+
+func launch(bin string, prepare func(*Server, context.Context) error) (*Server, error) {
 	dir, err := os.MkdirTemp("", "kube-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir, bin: bin}
-	if err := s.boot(); err != nil {
+	err = s.boot()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err = prepare(s, ctx)
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// prepare brings what this module brings into a cluster.
+func (s *Server) prepare(ctx context.Context) error {
+	if err := s.install(ctx, ours); err != nil {
+		return err
+	}
+	return s.permit(ctx)
 }
 
 func (s *Server) boot() error {
@@ -107,15 +132,7 @@ func (s *Server) boot() error {
 		return err
 	}
 	s.Client, err = client.New(s.Config(), client.Options{Scheme: scheme.New()})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := s.install(ctx, ours); err != nil {
-		return err
-	}
-	return s.permit(ctx)
+	return err
 }
 
 // serve starts the API server and waits until it is ready.
