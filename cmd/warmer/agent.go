@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func agentCommand(o *options) *cobra.Command {
 	f.StringArrayVar(&a.assets, "assets-of", nil, "an image to keep the asset layers of; may be repeated, after --image in importance")
 	f.StringVar(&a.cluster.node, "node", "", "the name of this Node in a cluster, whose WarmSets say what shall be warm; default: --image and --assets-of do")
 	a.cluster.addTo(f)
-	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: this machine's")
+	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: that of containerd")
 	f.StringVar(&a.listen, "listen", ":9095", "where metrics, probes and status are served")
 	a.slow = 10 << 20
 	f.Var(&a.slow, "bandwidth-while-playing", "the same as --bandwidth while players are on the node")
@@ -108,7 +109,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 	}
 	defer client.Close()
 	settings := o.work.options(ctx, runtime, client)
-	settings.Platform, settings.Observer = o.platform, metrics
+	settings.Platform, settings.Observer = cmp.Or(o.platform, settings.Platform), metrics
 	settings.Refresh, settings.Grace, settings.Observe = o.refresh, o.grace, o.observe
 	settings.Playing = o.playing
 	settings.Playing.Bandwidth = int64(o.slow)

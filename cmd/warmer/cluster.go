@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"runtime"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -40,11 +39,7 @@ func (o *clusterOptions) source(ctx context.Context, wants []warmer.Want, settin
 	if err != nil {
 		return source{}, misuse{err}
 	}
-	platform := settings.Platform
-	if platform == "" {
-		platform = "linux/" + runtime.GOARCH
-	}
-	n, err := node.New(c, node.Options{Name: o.node, Version: version, Platform: platform, Log: cli.Log(ctx)})
+	n, err := node.New(c, node.Options{Name: o.node, Version: version, Platform: settings.Platform, Log: cli.Log(ctx)})
 	if err != nil {
 		return source{}, err
 	}
