@@ -17,6 +17,9 @@ build: ## static binaries into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
+images: ## container images of our own programs in dist/images; REGISTRY=HOST/PREFIX [PLAIN_HTTP=1] [TAG=v1] pushes them instead
+	REGISTRY='$(REGISTRY)' PLAIN_HTTP='$(PLAIN_HTTP)' TAG='$(TAG)' VERSION='$(VERSION)' ./scripts/images.sh
+
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
 	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
@@ -85,6 +88,6 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 	./scripts/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what the other targets made, the demo's cache included
-	rm -rf bin .cache
+	rm -rf bin dist .cache
 
-.PHONY: help build test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

@@ -3,6 +3,8 @@ package builder
 // Annotation keys of the contract between builder, warmer and whoever else reads the images: see
 // docs/contract.md. They never change their meaning; new ones may be added.
 const (
+	// AnnotationPrefix begins all of them; nobody else may use it.
+	AnnotationPrefix = "dev.pitcrew."
 	// AnnotationPhase is on layer descriptors and on phase images' manifests: the phase's name.
 	AnnotationPhase = "dev.pitcrew.phase"
 	// AnnotationLayerKey is on layer descriptors: a digest of the layer's entries and codec. Equal keys mean

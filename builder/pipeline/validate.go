@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/pitcrew-dev/pitcrew/builder"
 )
 
 func (c *checker) validate(p *Pipeline) {
@@ -46,8 +48,8 @@ func (c *checker) annotations(at string, annotations map[string]string) {
 		switch {
 		case k == "":
 			c.fault(join(at, k), "for example org.opencontainers.image.title", "the key is empty")
-		case strings.HasPrefix(k, "dev.pitcrew."):
-			c.fault(join(at, k), "use another prefix", "dev.pitcrew. is for builder itself")
+		case strings.HasPrefix(k, builder.AnnotationPrefix):
+			c.fault(join(at, k), "use another prefix", "%s is for builder itself", builder.AnnotationPrefix)
 		}
 	}
 }

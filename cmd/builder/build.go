@@ -36,6 +36,7 @@ type buildFlags struct {
 	phases           []string
 	platforms        []string
 	tags             []string
+	annotations      []string
 	lock             string
 	jobs             int
 	update, frozen   bool
@@ -71,6 +72,7 @@ func (f *buildFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&f.layout, "layout", "", "an OCI image layout in this folder instead (default without --registry: NAME.oci)")
 	flags.StringArrayVar(&f.platforms, "platform", nil, "only this platform (may be repeated)")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag instead of the pipeline's (may be repeated)")
+	flags.StringArrayVar(&f.annotations, "annotation", nil, "KEY=VALUE, over the pipeline's annotations (may be repeated)")
 	flags.StringVar(&f.profile, "profile", "", "this profile of the assets instead of the pipeline's; full is all of them")
 	flags.StringVar(&f.lock, "lock", "", "lock file instead of the pipeline's")
 	flags.BoolVar(&f.update, "update", false, "ask again what the tags of image sources stand for, instead of the lock")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,10 +50,13 @@ func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
 	req := build.Request{
 		Repository: w.repository(p.Repository),
 		Tags:       p.Tags,
-		Image:      compose.Options{Created: created, Annotations: p.Annotations},
+		Image:      compose.Options{Created: created},
 		Budgets:    build.Budgets{ImageBytes: int64(p.Budgets.Image), EditBytes: int64(p.Budgets.Edit), Layers: p.Budgets.Layers},
 		Lock:       prev,
 		Recipe:     build.Recipe{Pipeline: p.Metadata.Name, Digest: w.digest, Version: version},
+	}
+	if req.Image.Annotations, err = w.annotations(); err != nil {
+		return build.Request{}, err
 	}
 	if len(w.flags.tags) > 0 {
 		req.Tags = w.flags.tags
@@ -78,6 +82,25 @@ func (w *wiring) request(prev *lock.Lock) (build.Request, error) {
 		req.Only = append(req.Only, phase)
 	}
 	return req, nil
+}
+
+// annotations are the pipeline's, and over them those of --annotation.
+func (w *wiring) annotations() (map[string]string, error) {
+	out := maps.Clone(w.pipeline.Annotations)
+	for _, text := range w.flags.annotations {
+		key, value, ok := strings.Cut(text, "=")
+		switch {
+		case !ok || key == "":
+			return nil, builder.Errorf(builder.Config, "for example org.opencontainers.image.version=1.4", "--annotation %q is not KEY=VALUE", text)
+		case strings.HasPrefix(key, builder.AnnotationPrefix):
+			return nil, builder.Errorf(builder.Config, "use another prefix", "--annotation %q: %s is for builder itself", text, builder.AnnotationPrefix)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[key] = value
+	}
+	return out, nil
 }
 
 // sourceDateEpoch follows reproducible-builds.org: a value that is not a number is an error, never ignored.
