@@ -25,25 +25,22 @@ const (
 // image is one that bin/builder makes of a program of this module and of assets that do not compress.
 type image struct {
 	name    string
-	program string // a package, or a program's name in bin
-	args    string // the entrypoint's, as YAML
-	user    string
+	program string // of this module
 	assets  int64
 }
 
-// images are all but the real game's. Each has the same program, that of this machine, for both architectures: a node that
-// calls itself arm64 runs what it pulls. What is pulled is told by a file that differs.
+// images are those of the tests. Each has the same program, that of this machine, for both architectures: a node that calls
+// itself arm64 runs what it pulls. What is pulled is told by a file that differs.
 var images = []image{
-	{name: "pause", program: "./programs/pause", user: "65532:65532"},
-	{name: "warmer", program: "warmer", user: "0:0"},
-	{name: "sidecar", program: "sidecar", user: "65532:65532"},
-	{name: "arena-warm", program: "./programs/arena", user: "65532:65532", assets: 200 << 20},
-	{name: "arena-cold", program: "./programs/arena", user: "65532:65532", assets: 200 << 20},
-	{name: "arena-both", program: "./programs/arena", user: "65532:65532", assets: 96 << 20},
-	{name: "arena-late", program: "./programs/arena", user: "65532:65532", assets: 64 << 20},
-	{name: "junk-1", program: "./programs/arena", user: "65532:65532", assets: 96 << 20},
-	{name: "junk-2", program: "./programs/arena", user: "65532:65532", assets: 96 << 20},
-	{name: "junk-3", program: "./programs/arena", user: "65532:65532", assets: 96 << 20},
+	{"pause", "pause", 0},
+	{"arena-warm", "arena", 200 << 20},
+	{"arena-cold", "arena", 200 << 20},
+	{"arena-arch", "arena", 16 << 20},
+	{"arena-once", "arena", 96 << 20},
+	{"arena-late", "arena", 64 << 20},
+	{"arena-kept", "arena", 96 << 20},
+	{"arena-gone", "arena", 96 << 20},
+	{"arena-much", "arena", 160 << 20},
 }
 
 // buildImages fills the registry's folder. It needs the network, where Debian's packages are.
@@ -70,6 +67,11 @@ func buildImages(ctx context.Context) (err error) {
 	for i, im := range images {
 		if err := im.build(ctx, host, uint64(i)); err != nil {
 			return fmt.Errorf("image %s: %w", im.name, err)
+		}
+	}
+	for _, name := range []string{"warmer", "sidecar"} {
+		if err := buildOwn(ctx, host, name); err != nil {
+			return fmt.Errorf("image %s: %w", name, err)
 		}
 	}
 	stk := []string{"-f", root + "/examples/supertuxkart/pipeline.yaml", "--cache-dir", root + "/.cache/demo/builder"}
@@ -108,7 +110,7 @@ phases:
       - files:
           - {path: /%[2]s, from: %[2]s}
           - {path: /platform, from: "platform-${TARGETARCH}"}
-    config: {entrypoint: [/%[2]s], user: %[3]q}
+    config: {entrypoint: [/%[2]s], user: "65532:65532"}
 `
 
 func (im image) build(ctx context.Context, host string, seed uint64) error {
@@ -119,9 +121,10 @@ func (im image) build(ctx context.Context, host string, seed uint64) error {
 	if err := os.MkdirAll(filepath.Join(dir, "assets"), 0o755); err != nil {
 		return err
 	}
-	program := filepath.Base(im.program)
-	if err := compile(ctx, im.program, filepath.Join(dir, program)); err != nil {
-		return err
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir, "./programs/"+im.program)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
 	}
 	var key [32]byte
 	key[0] = byte(seed) + 1
@@ -137,23 +140,36 @@ func (im image) build(ctx context.Context, host string, seed uint64) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "pipeline.yaml"), fmt.Appendf(nil, pipeline, im.name, program, im.user), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pipeline.yaml"), fmt.Appendf(nil, pipeline, im.name, im.program), 0o644); err != nil {
 		return err
 	}
 	return builder(ctx, host, "-f", filepath.Join(dir, "pipeline.yaml"))
 }
 
-// compile puts a program to where it is wanted.
-func compile(ctx context.Context, program, to string) error {
-	if filepath.Base(program) == program {
-		return exec.CommandContext(ctx, "cp", root+"/bin/"+program, to).Run()
+// buildOwn makes an image of one of our own programs, from bin, by the pipeline that releases are made by. The pipeline finds
+// the same program for both architectures, for the same reason.
+func buildOwn(ctx context.Context, host, name string) error {
+	for _, arch := range []string{"amd64", "arm64"} {
+		if err := copyFile(root+"/bin/"+name, filepath.Join(cache, "dist", "linux-"+arch, name)); err != nil {
+			return err
+		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w: %s", program, err, out)
+	path := filepath.Join(cache, "images", name, "pipeline.yaml")
+	if err := copyFile(root+"/images/"+name+"/pipeline.yaml", path); err != nil {
+		return err
 	}
-	return nil
+	return builder(ctx, host, "-f", path, "--tag", "e2e")
+}
+
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
 }
 
 // fill writes a file of that many bytes, unless it is there.

@@ -15,11 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/pitcrew-dev/pitcrew/test/e2e/cluster"
 )
 
 var installed sync.Once
+
+// agentLabels are those of agents' pods.
+var agentLabels = client.MatchingLabels{"app": "pitcrew-warmer-agent"}
 
 // install brings the warmer into the cluster, and has it fetch what every game server's pod has besides the game.
 func install(t *testing.T) {
@@ -227,7 +228,7 @@ func TestANodeGetsItsArchitecture(t *testing.T) {
 	need(t)
 	defer e2e.registry.Reset()
 	e2e.registry.Reset()
-	warmSet(t, "arch", "node-b", "arena-both")
+	warmSet(t, "arch", "node-b", "arena-arch")
 	defer func() { kubectl(t, "delete", "warmset", "arch") }()
 	kubectl(t, "wait", "--for=condition=Warm", "warmset/arch", "--timeout=120s")
 	served := e2e.registry.Served(e2e.b)
@@ -236,11 +237,11 @@ func TestANodeGetsItsArchitecture(t *testing.T) {
 		t.Fatal(err)
 	}
 	for arch, want := range map[string]bool{"arm64": true, "amd64": false} {
-		m, layers, err := layersOf("arena-both", arch)
+		m, layers, err := layersOf("arena-arch", arch)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, others, err := layersOf("arena-both", map[string]string{"arm64": "amd64", "amd64": "arm64"}[arch])
+		other, others, err := layersOf("arena-arch", map[string]string{"arm64": "amd64", "amd64": "arm64"}[arch])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,11 +267,9 @@ func TestANodeGetsItsArchitecture(t *testing.T) {
 			}
 		}
 	}
-	fleet(t, "arch", "node-b", "arena-both", 1, "")
+	fleet(t, "arch", "node-b", "arena-arch", 1, "")
 	pod := readyPod(t, "arch")
 	if log := kubectl(t, "logs", pod.Name, "-c", "game"); !strings.Contains(log, "serving linux/arm64") {
 		t.Errorf("the server on node-b says %q", log)
 	}
 }
-
-var _ = cluster.Registry

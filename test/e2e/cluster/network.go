@@ -60,11 +60,11 @@ func network(ctx context.Context) error {
 // connect gives a process's network an interface eth0, on the bridge.
 func connect(ctx context.Context, index, pid int) error {
 	door := "node" + strconv.Itoa(index)
-	err := ip(ctx,
+	_ = ip(ctx, "link del "+door) // that of a node that was killed, whose network the kernel removes some time later
+	return ip(ctx,
 		fmt.Sprintf("link add %s type veth peer name eth0 netns %d", door, pid),
 		fmt.Sprintf("link set %s master %s up", door, bridge),
 		fmt.Sprintf("route replace %s via %s", podSubnet(index), nodeIP(index)))
-	return err
 }
 
 // settle is the other end.
