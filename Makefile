@@ -22,7 +22,7 @@ images: ## container images of our own programs in dist/images; REGISTRY=HOST/PR
 
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
-	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
+	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh . $(TESTSUMMARY)
 
 check: ## format, vet, lint, import rules, generated files, short tests with the race detector
 	@./scripts/deps.sh check
@@ -76,6 +76,10 @@ prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first 
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -timeout 20m ./warmer/kube/... && \
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate' ./cmd/warmer
 
+e2e: build ## the whole product on a real cluster of two nodes, whose first build takes ten minutes; as root
+	@./scripts/deps.sh e2e
+	@KUBERNETES=$$(./scripts/kubernetes.sh) TESTFLAGS=-count=1 ./scripts/test.sh test/e2e $(TESTSUMMARY)
+
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
@@ -90,4 +94,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin dist .cache
 
-.PHONY: help build images test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

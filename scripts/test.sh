@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test and closes with the reason of each skip and the totals.
-# Usage: scripts/test.sh [flags of scripts/testsummary]
+# Runs every test of a module and closes with the reason of each skip and the totals.
+# Usage: scripts/test.sh FOLDER [flags of scripts/testsummary], with TESTFLAGS for go test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 summary=$(mktemp)
 trap 'rm -f "$summary"' EXIT
 go build -o "$summary" ./scripts/testsummary
-go test -json -timeout 30m ./... | "$summary" "$@"
+read -ra flags <<<"${TESTFLAGS:-}"
+go test -C "$1" -json -timeout 30m "${flags[@]}" ./... | "$summary" "${@:2}"

@@ -40,7 +40,7 @@ var images = []image{
 	{"arena-late", "arena", 64 << 20},
 	{"arena-kept", "arena", 96 << 20},
 	{"arena-gone", "arena", 96 << 20},
-	{"arena-much", "arena", 160 << 20},
+	{"arena-much", "arena", 96 << 20},
 }
 
 // buildImages fills the registry's folder. It needs the network, where Debian's packages are.

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pitcrew-dev/pitcrew/test/e2e/cluster"
+	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 )
 
@@ -23,7 +24,7 @@ func TestANodeThatComesLate(t *testing.T) {
 	c, err := e2e.AddNode(t.Context(), cluster.NodeOptions{
 		Name: "node-c", Disk: 1 << 30, Taints: []corev1.Taint{{Key: v1alpha1.ColdTaint, Effect: corev1.TaintEffectNoSchedule}},
 		Kubelet: map[string]any{
-			"evictionHard":                     map[string]string{"imagefs.available": "20%", "memory.available": "50Mi"},
+			"evictionHard":                     map[string]string{"imagefs.available": "25%", "memory.available": "50Mi"},
 			"evictionPressureTransitionPeriod": "5s", "imageMinimumGCAge": "1s",
 		},
 	})
@@ -84,7 +85,7 @@ func collect(t *testing.T, n *cluster.Node) {
 		if err := e2e.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
-		kubectl(t, "wait", "--for=jsonpath={.status.containerStatuses[0].image}", "pod/"+name, "--timeout=120s")
+		kubectl(t, "wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
 		kubectl(t, "delete", "pod", name, "--timeout=60s")
 	}
 	began := time.Now()
@@ -116,13 +117,12 @@ func collect(t *testing.T, n *cluster.Node) {
 		}
 		return nil
 	})
-	kubectl(t, "get", "warmset", "kept")
 	s, err := askAgent(t.Context(), agentOn(t, n))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range s.Images {
-		if i.State != "warm" {
+		if i.State != agent.Warm {
 			t.Errorf("%s is %s after kubelet's collection", i.Ref, i.State)
 		}
 	}
