@@ -20,9 +20,12 @@ build: ## static binaries into bin/
 images: ## container images of our own programs in dist/images; REGISTRY=HOST/PREFIX [PLAIN_HTTP=1] [TAG=v1] pushes them instead
 	REGISTRY='$(REGISTRY)' PLAIN_HTTP='$(PLAIN_HTTP)' TAG='$(TAG)' VERSION='$(VERSION)' ./scripts/images.sh
 
+release-dry-run: ## what a release publishes, in dist/release: images, charts, binaries, bills of materials, checksums; read back, not published
+	VERSION='$(VERSION)' ./scripts/release.sh
+
 test: ## all tests, on real input (STK from apt); installs the Debian packages it needs
 	@./scripts/deps.sh test
-	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh . $(TESTSUMMARY)
+	@CONTAINERD=$$(./scripts/containerd.sh) ./scripts/test.sh $(TESTSUMMARY)
 
 check: ## format, vet, lint, import rules, generated files, short tests with the race detector
 	@./scripts/deps.sh check
@@ -67,9 +70,11 @@ prove-buildkit: ## a real BuildKit daemon runs what pipelines compile
 	@./scripts/deps.sh buildkit
 	BUILDKITD=$$(./scripts/buildkitd.sh) go test -count=1 -v -run BuildKit ./cmd/builder
 
-prove-containerd: ## a real containerd is warmed, killed, filled up and started from
+prove-containerd: ## a real containerd 2, 1.7 and the distribution's are warmed, killed, filled up and started from
 	@./scripts/deps.sh containerd
 	CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v ./cmd/warmer ./warmer/...
+	CONTAINERD=$$(./scripts/containerd.sh 1) go test -count=1 -v ./cmd/warmer
+	CONTAINERD=$$(./scripts/containerd.sh debian) go test -count=1 -v ./cmd/warmer
 
 prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first build takes ten minutes
 	@./scripts/deps.sh containerd
@@ -78,7 +83,7 @@ prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first 
 
 e2e: build ## the whole product on a real cluster of two nodes, whose first build takes ten minutes; as root
 	@./scripts/deps.sh e2e
-	@KUBERNETES=$$(./scripts/kubernetes.sh) TESTFLAGS=-count=1 ./scripts/test.sh test/e2e $(TESTSUMMARY)
+	@KUBERNETES=$$(./scripts/kubernetes.sh) MODULE=test/e2e ./scripts/test.sh $(TESTSUMMARY)
 
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
@@ -94,4 +99,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin dist .cache
 
-.PHONY: help build images test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images release-dry-run test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

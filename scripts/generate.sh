@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fingerprint() {
-  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md cmd/sidecar/deps.txt config/crd ':(glob)**/zz_generated.*.go' ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
+  git ls-files -z --cached --others --exclude-standard -- docs/schema docs/sidecar.md cmd/sidecar/deps.txt config/crd charts ':(glob)**/zz_generated.*.go' ':(glob)**/*.golden' ':(glob)**/*.pb.go' |
     xargs -0 --no-run-if-empty sha256sum 2>/dev/null | sort
 }
 
@@ -15,6 +15,12 @@ go test -count=1 -run TheDocumentedLifeCycle ./sidecar -update >&2
 go test -count=1 -run TheMetricsPage ./sidecar/ops ./warmer/ops -update >&2
 # The sidecar rides in every game server's pod: what it links is reviewed.
 go list -deps -tags grpcnotrace -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/sidecar | sort -u >cmd/sidecar/deps.txt
+# What kubectl applies and what the chart installs are the same objects.
+rm -rf charts/pitcrew/files/crd charts/pitcrew/files/rbac
+cp -r config/crd config/rbac charts/pitcrew/files/
+swagger=$(cd test/kube && go mod download k8s.io/kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json
+(cd test/charts && go run ./schemagen "$swagger" ../../charts/*/values.schema.json)
+go tool -modfile=tools/helm-docs.mod helm-docs -c charts -s file -l warning
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then

@@ -1,11 +1,24 @@
 #!/usr/bin/env bash
-# Runs every test of a module and closes with the reason of each skip and the totals.
-# Usage: scripts/test.sh FOLDER [flags of scripts/testsummary], with TESTFLAGS for go test
+# Runs every test and closes with the reason of each skip and the totals. Where CONTAINERD_1 names a containerd 1.x, what
+# touches containerd is run with that one, too.
+# Usage: scripts/test.sh [flags of scripts/testsummary], with MODULE for the folder of another module than the product's
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 summary=$(mktemp)
 trap 'rm -f "$summary"' EXIT
 go build -o "$summary" ./scripts/testsummary
-read -ra flags <<<"${TESTFLAGS:-}"
-go test -C "$1" -json -timeout 30m "${flags[@]}" ./... | "$summary" "${@:2}"
+
+tests() {
+  local status=0
+  if [ -n "${MODULE:-}" ]; then
+    go test -C "$MODULE" -count=1 -json -timeout 30m ./...
+    return
+  fi
+  go test -json -timeout 30m ./... || status=1
+  if [ -n "${CONTAINERD_1:-}" ]; then
+    CONTAINERD=$CONTAINERD_1 go test -json -timeout 30m ./cmd/warmer || status=1
+  fi
+  return "$status"
+}
+tests | "$summary" "$@"

@@ -1,6 +1,7 @@
 package warmer
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -183,7 +184,7 @@ func (p *planner) unwanted(wants []Want) {
 // release plans for one image that nobody wants. What is short of room takes one after the other, as the next plan sees how
 // much that was.
 func (p *planner) release(h Held) {
-	evict := Action{Do: Evict, Key: h.Key}
+	evict, end := Action{Do: Evict, Key: h.Key}, h.Since.Add(cmp.Or(h.Retention, p.Limits.Grace))
 	switch {
 	case p.runs(evict):
 		p.short = false
@@ -194,10 +195,10 @@ func (p *planner) release(h Held) {
 			p.add(a)
 		}
 	case h.InUse:
-	case p.short || !h.Since.Add(p.Limits.Grace).After(p.Now):
+	case p.short || !end.After(p.Now):
 		p.short = false
 		p.add(evict)
 	default:
-		p.add(Action{Do: Wait, Key: h.Key, Until: h.Since.Add(p.Limits.Grace), Why: InGrace})
+		p.add(Action{Do: Wait, Key: h.Key, Until: end, Why: InGrace})
 	}
 }

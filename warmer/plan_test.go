@@ -173,6 +173,12 @@ func TestPlan(t *testing.T) {
 		{"what nobody wants is unpinned first", nil, func(s *warmer.State) { s.Held = []warmer.Held{{Key: ref, Pinned: true}} }, []warmer.Action{{Do: warmer.Unpin, Key: ref}}},
 		{"stays for a while", nil, func(s *warmer.State) { s.Held = []warmer.Held{{Key: ref, Since: now.Add(-time.Minute)}} }, []warmer.Action{{Do: warmer.Wait, Key: ref, Until: now.Add(59 * time.Minute), Why: warmer.InGrace}}},
 		{"and goes", nil, func(s *warmer.State) { s.Held = []warmer.Held{{Key: ref, Since: now.Add(-time.Hour)}} }, []warmer.Action{{Do: warmer.Evict, Key: ref}}},
+		{"unless its want had it stay longer", nil, func(s *warmer.State) {
+			s.Held = []warmer.Held{{Key: ref, Since: now.Add(-time.Hour), Retention: 3 * time.Hour}}
+		}, []warmer.Action{{Do: warmer.Wait, Key: ref, Until: now.Add(2 * time.Hour), Why: warmer.InGrace}}},
+		{"or shorter", nil, func(s *warmer.State) {
+			s.Held = []warmer.Held{{Key: ref, Since: now.Add(-time.Minute), Retention: time.Minute}}
+		}, []warmer.Action{{Do: warmer.Evict, Key: ref}}},
 		{"unless a container uses it", nil, func(s *warmer.State) { s.Held = []warmer.Held{{Key: ref, Since: now.Add(-time.Hour), InUse: true}} }, nil},
 		{"what a pull left that nobody wants goes at once", nil, func(s *warmer.State) { s.Held = []warmer.Held{{Key: ref, Unfinished: true}} }, []warmer.Action{{Do: warmer.Evict, Key: ref}}},
 		{"the oldest unwanted image makes room for a wanted one", one, func(s *warmer.State) {
@@ -208,13 +214,13 @@ func TestPlan(t *testing.T) {
 func TestNormalizeMakesOneOfTheSame(t *testing.T) {
 	got := warmer.Normalize([]warmer.Want{
 		{Ref: "r.test/b:1", Priority: 1},
-		{Ref: "game"},
-		{Ref: "docker.io/library/game:latest", Priority: 5, Pin: true},
+		{Ref: "game", Retention: 2},
+		{Ref: "docker.io/library/game:latest", Priority: 5, Pin: true, Retention: 1},
 		{Ref: "game", Layers: warmer.Assets, Priority: 5},
 		{Ref: "NOT A REFERENCE"},
 	})
 	want := []warmer.Want{
-		{Ref: "docker.io/library/game:latest", Layers: warmer.All, Priority: 5, Pin: true},
+		{Ref: "docker.io/library/game:latest", Layers: warmer.All, Priority: 5, Pin: true, Retention: 2},
 		{Ref: "docker.io/library/game:latest", Layers: warmer.Assets, Priority: 5},
 		{Ref: "r.test/b:1", Layers: warmer.All, Priority: 1},
 		{Ref: "NOT A REFERENCE", Layers: warmer.All},

@@ -49,6 +49,8 @@ type Held struct {
 	Pinned bool
 	// Unfinished is what a pull has left that was not completed.
 	Unfinished bool
+	// Retention is that of the want it was held for.
+	Retention time.Duration
 }
 
 // Disk is the file system of the runtime.
@@ -65,6 +67,6 @@ type Limits struct {
 	Ahead bool
 	// Refresh is after how long a tag is looked up again; 0: never.
 	Refresh time.Duration
-	// Grace is how long what is unwanted stays.
+	// Grace is how long what is unwanted stays, unless its want said so itself.
 	Grace time.Duration
 }

@@ -3,6 +3,7 @@ package warmer
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Want is an image that shall be warm.
@@ -16,6 +17,8 @@ type Want struct {
 	Priority int `json:"priority,omitempty"`
 	// Pin keeps kubelet's image garbage collection from the image.
 	Pin bool `json:"pin,omitempty"`
+	// Retention is how long the image stays once it is not wanted any more; 0 leaves that to [Limits.Grace].
+	Retention time.Duration `json:"retention,omitempty"`
 }
 
 // Key tells wants apart: two of the same key are one.
@@ -30,8 +33,8 @@ func (w Want) Key() string {
 	return k
 }
 
-// Normalize orders what several sources want and makes one of those that are the same: the highest priority and any pin
-// count. References come out in full; one that cannot be parsed stays as it is.
+// Normalize orders what several sources want and makes one of those that are the same: the highest priority, the
+// longest retention and any pin count. References come out in full; one that cannot be parsed stays as it is.
 func Normalize(wants []Want) []Want {
 	merged := map[string]Want{}
 	for _, w := range wants {
@@ -42,7 +45,7 @@ func Normalize(wants []Want) []Want {
 			w.Layers = All
 		}
 		if had, again := merged[w.Key()]; again {
-			w.Priority, w.Pin = max(w.Priority, had.Priority), w.Pin || had.Pin
+			w.Priority, w.Pin, w.Retention = max(w.Priority, had.Priority), w.Pin || had.Pin, max(w.Retention, had.Retention)
 		}
 		merged[w.Key()] = w
 	}

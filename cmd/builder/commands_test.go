@@ -278,3 +278,34 @@ func TestAFrozenLockIsNotWritten(t *testing.T) {
 		t.Errorf("second build, frozen: exit %d\n%s", code, stderr)
 	}
 }
+
+func TestAnnotationsOfTheCommandLineLieOverThePipelines(t *testing.T) {
+	dir := project(t)
+	write(t, dir, "pipeline.yaml", gamePipeline+"annotations: {org.opencontainers.image.title: Game, org.opencontainers.image.vendor: Us}\n")
+	out := filepath.Join(dir, "image.oci")
+	flags := []string{"-f", filepath.Join(dir, "pipeline.yaml"), "--layout", out}
+	annotated := append(slices.Clone(flags), "--annotation", "org.opencontainers.image.revision=a=1", "--annotation", "org.opencontainers.image.title=Kart")
+
+	if code, _, stderr := command(t, dir, append([]string{"build"}, annotated...)...); code != 0 {
+		t.Fatalf("build: exit %d\n%s", code, stderr)
+	}
+	_, img := loaded(t, out, "1")
+	for _, have := range []map[string]string{img.Annotations, img.Platforms[0].Annotations, img.Platforms[1].Annotations} {
+		got := []string{have["org.opencontainers.image.revision"], have["org.opencontainers.image.title"], have["org.opencontainers.image.vendor"]}
+		if diff := cmp.Diff([]string{"a=1", "Kart", "Us"}, got); diff != "" {
+			t.Errorf("revision, title, vendor (-want +got):\n%s", diff)
+		}
+	}
+	if code, _, stderr := command(t, dir, append([]string{"verify", "oci:" + out + ":1"}, annotated...)...); code != 0 {
+		t.Errorf("verify with the same annotations: exit %d\n%s", code, stderr)
+	}
+	if code, _, _ := command(t, dir, append([]string{"verify", "oci:" + out + ":1"}, flags...)...); code == 0 {
+		t.Error("verify accepts an image with other annotations than it would build")
+	}
+	for _, bad := range []string{"title", "=x", "dev.pitcrew.phase=assets"} {
+		code, _, stderr := command(t, dir, append([]string{"build", "--annotation", bad}, flags...)...)
+		if code != 2 || !strings.Contains(stderr, "hint:") || !strings.Contains(stderr, bad) {
+			t.Errorf("--annotation %s: exit %d, want 2 with a hint\n%s", bad, code, stderr)
+		}
+	}
+}

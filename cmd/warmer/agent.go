@@ -49,6 +49,7 @@ func agentCommand(o *options) *cobra.Command {
 	f.StringArrayVar(&a.assets, "assets-of", nil, "an image to keep the asset layers of; may be repeated, after --image in importance")
 	f.StringVar(&a.cluster.node, "node", "", "the name of this Node in a cluster, whose WarmSets say what shall be warm; default: --image and --assets-of do")
 	a.cluster.addTo(f)
+	f.StringVar(&a.cluster.state, "state", "", "a file in which the agent remembers what the cluster wants, to go on with it if it starts while the API server is away; default: nowhere")
 	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: that of containerd")
 	f.StringVar(&a.listen, "listen", ":9095", "where metrics, probes and status are served")
 	a.slow = 10 << 20
@@ -102,22 +103,32 @@ func (o *agentOptions) run(ctx context.Context) error {
 	gathered := prometheus.NewRegistry()
 	gathered.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := ops.NewMetrics(gathered)
-	client, err := o.work.client(ctx, registry.Options{Retried: metrics.Retried, Throttled: metrics.Throttled})
+	platform := cmp.Or(o.platform, runtime.Platform())
+	cluster, err := o.cluster.view(ctx, platform)
+	if err != nil {
+		_ = listener.Close() // the view's error counts
+		return err
+	}
+	reading := registry.Options{Retried: metrics.Retried, Throttled: metrics.Throttled}
+	if cluster != nil {
+		reading.Credentials.PullSecrets = cluster.PullSecrets
+	}
+	client, err := o.work.client(ctx, reading)
 	if err != nil {
 		_ = listener.Close() // the client's error counts
 		return err
 	}
 	defer client.Close()
-	settings := o.work.options(ctx, runtime, client)
-	settings.Platform, settings.Observer = cmp.Or(o.platform, settings.Platform), metrics
+	settings, err := o.work.options(ctx, runtime, client)
+	if err != nil {
+		_ = listener.Close() // the options' error counts
+		return err
+	}
+	settings.Platform, settings.Observer = platform, metrics
 	settings.Refresh, settings.Grace, settings.Observe = o.refresh, o.grace, o.observe
 	settings.Playing = o.playing
 	settings.Playing.Bandwidth = int64(o.slow)
-	source, err := o.cluster.source(ctx, wants, &settings)
-	if err != nil {
-		_ = listener.Close() // the source's error counts
-		return err
-	}
+	source := sourceOf(cluster, wants, &settings)
 	a := agent.New(settings)
 	ops.NewState(gathered, a)
 	cli.Log(ctx).Info("agent started", "version", version, "listen", listener.Addr().String(), "images", len(wants), "snapshotter", runtime.Snapshotter())

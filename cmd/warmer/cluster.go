@@ -17,6 +17,7 @@ import (
 type clusterOptions struct {
 	kubeconfig string
 	node       string
+	state      string
 }
 
 func (o *clusterOptions) addTo(f *pflag.FlagSet) {
@@ -30,18 +31,22 @@ type source struct {
 	attend func(context.Context, *agent.Agent) error
 }
 
-// source is the cluster if a node is named, and then sees to players too.
-func (o *clusterOptions) source(ctx context.Context, wants []warmer.Want, settings *agent.Options) (source, error) {
+// view is the cluster as the node that is named sees it, or nil if none is.
+func (o *clusterOptions) view(ctx context.Context, platform string) (*node.Node, error) {
 	if o.node == "" {
-		return source{agent.Static(wants), func(context.Context, *agent.Agent) error { return nil }}, nil
+		return nil, nil
 	}
 	c, _, err := kube.Config(o.kubeconfig, "pitcrew-warmer-agent/"+version)
 	if err != nil {
-		return source{}, misuse{err}
+		return nil, misuse{err}
 	}
-	n, err := node.New(c, node.Options{Name: o.node, Version: version, Platform: settings.Platform, Log: cli.Log(ctx)})
-	if err != nil {
-		return source{}, err
+	return node.New(c, node.Options{Name: o.node, Version: version, Platform: platform, State: o.state, Log: cli.Log(ctx)})
+}
+
+// sourceOf is a cluster if there is one, and then sees to players too.
+func sourceOf(n *node.Node, wants []warmer.Want, settings *agent.Options) source {
+	if n == nil {
+		return source{agent.Static(wants), func(context.Context, *agent.Agent) error { return nil }}
 	}
 	settings.Players = node.Players{Node: n}
 	alone, playing := settings.Alone, settings.Playing
@@ -54,7 +59,7 @@ func (o *clusterOptions) source(ctx context.Context, wants []warmer.Want, settin
 		})
 		return group.Wait()
 	}
-	return source{n, attend}, nil
+	return source{n, attend}
 }
 
 // slower is a pace within a limit; 0 is none.

@@ -162,7 +162,7 @@ func TestGatesExitCodes(t *testing.T) {
 		{"a Fleet that is not warmed", []string{"fleet/off"}, 2, "pitcrew.dev/warm=false"},
 		{"another kind", []string{"pod/stk"}, 2, "write fleet/NAME"},
 		{"more than all", []string{"fleet/stk", "--percent", "101"}, 2, "want 1 to 100"},
-		{"announce nothing", []string{"fleet/stk", "--announce"}, 2, "needs a Fleet and --image"},
+		{"announce nothing", []string{"fleet/stk", "--announce"}, 2, "need a Fleet and --image"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"gate", "--kubeconfig", admin, "-n", "default", "--every", "20ms", "--timeout", "1m"}, c.args...)

@@ -67,7 +67,10 @@ func (p *pullOptions) run(c *cobra.Command, refs []string) error {
 		return err
 	}
 	defer client.Close()
-	a := p.work.options(c.Context(), runtime, client)
+	a, err := p.work.options(c.Context(), runtime, client)
+	if err != nil {
+		return err
+	}
 	a.Attempts = p.attempts
 	bars := &bars{reporter: p.reporter, items: map[warmer.Digest]*progress.Item{}}
 	a.Registry = watched{a.Registry, bars}

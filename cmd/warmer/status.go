@@ -39,10 +39,10 @@ func statusCommand(o *options) *cobra.Command {
 
 func nodesTable(w io.Writer, rows []gate.Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NODE\tPLAYERS\tIMAGE\tLAYERS\tSTATE\tPRESENT\tWANTED\tMESSAGE")
+	fmt.Fprintln(t, "NODE\tPLAYERS\tIMAGE\tLAYERS\tSTATE\tPRESENT\tWANTED\tETA\tMESSAGE")
 	for i := range rows {
 		r := &rows[i]
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%.100q\n", r.Node, r.Players, or(r.Image), or(string(r.Layers)), or(string(r.State)), human(r.Present), human(r.Wanted), r.Message)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%.100q\n", r.Node, r.Players, or(r.Image), or(string(r.Layers)), or(string(r.State)), human(r.Present), human(r.Wanted), eta(r.ETASeconds), r.Message)
 	}
 	return t.Flush()
 }

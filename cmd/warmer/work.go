@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/pflag"
 
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/containerd"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubelet"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
 
@@ -28,6 +30,7 @@ type workOptions struct {
 	bandwidth    size
 	floorBytes   size
 	floorPercent int
+	kubelet      []string
 }
 
 func (o *workOptions) addTo(f *pflag.FlagSet) {
@@ -39,7 +42,8 @@ func (o *workOptions) addTo(f *pflag.FlagSet) {
 	f.IntVar(&o.pace.Fetches, "fetches", 4, "layers that are fetched at the same time")
 	f.IntVar(&o.pace.Unpacks, "unpacks", 2, "layers that are unpacked at the same time")
 	f.Var(&o.floorBytes, "disk-floor", "bytes of containerd's disk that stay free")
-	f.IntVar(&o.floorPercent, "disk-floor-percent", 17, "percent of it that stay free; kubelet begins to evict at 15")
+	f.IntVar(&o.floorPercent, "disk-floor-percent", 17, "percent of it that stay free; kubelet begins to evict at 15 unless --kubelet-config says otherwise")
+	f.StringArrayVar(&o.kubelet, "kubelet-config", nil, "kubelet's configuration, a file or a folder of *.conf: more than its thresholds stays free, whatever the floor's flags say; may be repeated")
 }
 
 // client makes the registry client; r has what the flags do not say.
@@ -51,11 +55,27 @@ func (o *workOptions) client(ctx context.Context, r registry.Options) (*registry
 }
 
 // options are what an agent needs of the flags.
-func (o *workOptions) options(ctx context.Context, runtime *containerd.Runtime, client *registry.Client) agent.Options {
+func (o *workOptions) options(ctx context.Context, runtime *containerd.Runtime, client *registry.Client) (agent.Options, error) {
 	pace := o.pace
 	pace.Bandwidth = int64(o.bandwidth)
-	return agent.Options{
+	out := agent.Options{
 		Runtime: runtime, Platform: runtime.Platform(), Registry: client, Throttle: client, Alone: pace, Playing: pace,
 		FloorBytes: int64(o.floorBytes), FloorPercent: o.floorPercent, Log: cli.Log(ctx),
 	}
+	if len(o.kubelet) == 0 {
+		return out, nil
+	}
+	t, err := kubelet.Read(o.kubelet...)
+	if err != nil {
+		return out, fmt.Errorf("--kubelet-config: %w", err)
+	}
+	out.FloorBytes = max(out.FloorBytes, t.Bytes+distanceBytes)
+	out.FloorPercent = max(out.FloorPercent, min(100, t.Percent+distancePercent))
+	return out, nil
 }
+
+// How far from kubelet's thresholds we stay: it looks at the disk every 10 seconds only, and others write too.
+const (
+	distanceBytes   = 1 << 30
+	distancePercent = 2
+)

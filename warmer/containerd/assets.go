@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -20,22 +21,62 @@ func (r *Runtime) keepAssets(ctx context.Context, h warmer.Hold, i warmer.Image)
 	if err := r.addAssets(ctx, r.leaseID(work, h.Key), i); err != nil {
 		return err
 	}
-	target, err := r.assetsTarget(ctx, h.Want)
-	if err == nil && target.Digest != i.Target.Digest {
+	labels, err := r.assetsLabels(ctx, h.Want)
+	if err == nil && !assetsAsWanted(labels, h.Want, i) {
 		err = r.end(ctx, r.leaseID(kept, h.Key))
 	}
 	if err != nil && !errors.Is(err, warmer.ErrNotFound) {
 		return err
 	}
-	id, err := r.lease(ctx, kept, h.Key, map[string]string{labelRef: h.Want.Ref, labelPlatform: h.Want.Platform, labelTarget: string(i.Target.Digest)})
+	labels = map[string]string{labelRef: h.Want.Ref, labelPlatform: h.Want.Platform, labelTarget: string(i.Target.Digest)}
+	if h.Want.Retention > 0 {
+		labels[labelRetention] = h.Want.Retention.String()
+	}
+	id, err := r.lease(ctx, kept, h.Key, labels)
 	if err != nil {
 		return err
 	}
 	return r.addAssets(ctx, id, i)
 }
 
+// unwantAssets notes since when a key's assets are unwanted. What labels a lease has is said when it is made.
+func (r *Runtime) unwantAssets(ctx context.Context, inv *inventory, key, since string) error {
+	id := r.leaseID(kept, key)
+	i := slices.IndexFunc(inv.leases, func(l leases.Lease) bool { return l.ID == id })
+	if i < 0 {
+		return nil
+	}
+	labels := maps.Clone(inv.leases[i].Labels)
+	labels[labelSince] = since
+	resources, err := r.heldBy(ctx, id)
+	if err != nil {
+		return err
+	}
+	meanwhile, err := r.lease(ctx, work, key, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.addAll(ctx, meanwhile, resources); err != nil {
+		return err
+	}
+	if err := r.end(ctx, id); err != nil {
+		return err
+	}
+	if _, err := r.lease(ctx, kept, key, labels); err != nil {
+		return err
+	}
+	if err := r.addAll(ctx, id, resources); err != nil {
+		return err
+	}
+	return r.end(ctx, meanwhile)
+}
+
 func (r *Runtime) addAssets(ctx context.Context, id string, i warmer.Image) error {
-	for kind, names := range r.assetsResources(i) {
+	return r.addAll(ctx, id, r.assetsResources(i))
+}
+
+func (r *Runtime) addAll(ctx context.Context, id string, resources map[string][]string) error {
+	for kind, names := range resources {
 		for _, name := range names {
 			if err := r.add(ctx, id, kind, name); err != nil {
 				return err
@@ -60,8 +101,8 @@ func (r *Runtime) assetsResources(i warmer.Image) map[string][]string {
 }
 
 func (r *Runtime) assetsKept(ctx context.Context, w warmer.Want, i warmer.Image) (bool, error) {
-	target, err := r.assetsTarget(ctx, w)
-	if errors.Is(err, warmer.ErrNotFound) || err == nil && target.Digest != i.Target.Digest {
+	labels, err := r.assetsLabels(ctx, w)
+	if errors.Is(err, warmer.ErrNotFound) || err == nil && !assetsAsWanted(labels, w, i) {
 		return false, nil
 	}
 	if err != nil {
@@ -83,14 +124,25 @@ func (r *Runtime) assetsKept(ctx context.Context, w warmer.Want, i warmer.Image)
 
 // assetsTarget is what the reference stood for when its assets were kept.
 func (r *Runtime) assetsTarget(ctx context.Context, w warmer.Want) (warmer.Descriptor, error) {
+	labels, err := r.assetsLabels(ctx, w)
+	return warmer.Descriptor{Digest: warmer.Digest(labels[labelTarget])}, err
+}
+
+// assetsLabels are those of the lease that holds a want's assets, or there is [warmer.ErrNotFound].
+func (r *Runtime) assetsLabels(ctx context.Context, w warmer.Want) (map[string]string, error) {
 	l, err := r.client.LeasesService().List(ctx, "id=="+r.leaseID(kept, w.Key()))
 	if err != nil {
-		return warmer.Descriptor{}, fmt.Errorf("leases: %w", problem(err))
+		return nil, fmt.Errorf("leases: %w", problem(err))
 	}
 	if len(l) == 0 {
-		return warmer.Descriptor{}, fmt.Errorf("assets of %s: %w", w.Ref, warmer.ErrNotFound)
+		return nil, fmt.Errorf("assets of %s: %w", w.Ref, warmer.ErrNotFound)
 	}
-	return warmer.Descriptor{Digest: warmer.Digest(l[0].Labels[labelTarget])}, nil
+	return l[0].Labels, nil
+}
+
+// assetsAsWanted says that a lease with these labels is that of assets which are wanted.
+func assetsAsWanted(labels map[string]string, w warmer.Want, i warmer.Image) bool {
+	return labels[labelTarget] == string(i.Target.Digest) && labels[labelSince] == "" && retained(labels, w)
 }
 
 // heldBy lists what a lease holds, by type.

@@ -14,8 +14,9 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer"
 )
 
-// chunk is how much one message to containerd carries.
-const chunk = 1 << 20
+// chunk is how much one message to containerd carries. With what is around it the message stays below 1 MiB: gRPC keeps no
+// buffers for bigger ones on either side, and what it then has to allocate and clear made a whole pull a third slower.
+const chunk = 1<<20 - 4<<10
 
 // Fetch stores a blob.
 func (r *Runtime) Fetch(ctx context.Context, h warmer.Hold, d warmer.Descriptor, open func(int64) (io.ReadCloser, error), progress func(int64)) error {

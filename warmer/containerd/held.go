@@ -79,7 +79,7 @@ func restoreKey(byName map[string]*images.Image, id *images.Image, key string) {
 		return nil
 	}
 	if r := lost(name); r != nil && r.Labels[labelKey] == "" {
-		r.Labels = map[string]string{labelOwner: id.Labels[labelOwner], labelKey: key, labelPlatform: platform, labelPinned: id.Labels[labelPinned]}
+		r.Labels = map[string]string{labelOwner: id.Labels[labelOwner], labelKey: key, labelPlatform: platform, labelPinned: id.Labels[labelPinned], labelRetention: id.Labels[labelRetention]}
 	}
 	ref, err := warmer.ParseReference(name)
 	if err != nil || id.Labels[labelFound] != "" {
@@ -107,15 +107,26 @@ func (r *Runtime) Held(ctx context.Context) ([]warmer.Held, error) {
 		}
 		seen[key] = true
 		since, _ := time.Parse(time.RFC3339, record.Labels[labelSince]) // no time: it is wanted
-		out = append(out, warmer.Held{Key: key, Since: since, InUse: inv.used[record.Target.Digest], Pinned: record.Labels[labelPinned] == pinned})
+		out = append(out, warmer.Held{
+			Key: key, Since: since, InUse: inv.used[record.Target.Digest], Pinned: record.Labels[labelPinned] == pinned, Retention: retention(record.Labels),
+		})
 	}
 	for _, l := range inv.leases {
 		if key := l.Labels[labelKey]; key != "" && !seen[key] {
 			seen[key] = true
-			out = append(out, warmer.Held{Key: key, Unfinished: strings.Contains(l.ID, "-"+work+"-"), Since: l.CreatedAt})
+			out = append(out, leaseholder(l))
 		}
 	}
 	return out, nil
+}
+
+// leaseholder is what a lease stands for: what a pull has left, or assets.
+func leaseholder(l leases.Lease) warmer.Held {
+	if strings.Contains(l.ID, "-"+work+"-") {
+		return warmer.Held{Key: l.Labels[labelKey], Unfinished: true, Since: l.CreatedAt}
+	}
+	since, _ := time.Parse(time.RFC3339, l.Labels[labelSince]) // no time: it is wanted
+	return warmer.Held{Key: l.Labels[labelKey], Since: since, Retention: retention(l.Labels)}
 }
 
 // key is under which a record is held, if it is ours: that of the want, or of what remains when a tag has moved on.
@@ -181,8 +192,12 @@ func (r *Runtime) Unpin(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	now := time.Now().UTC().Format(time.RFC3339)
+	if err := r.unwantAssets(ctx, &inv, key, now); err != nil {
+		return err
+	}
 	for _, record := range inv.group(key, r.owner) {
-		record.Labels = map[string]string{labelSince: time.Now().UTC().Format(time.RFC3339)}
+		record.Labels = map[string]string{labelSince: now}
 		if _, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("unpin %s: %w", record.Name, problem(err))
 		}
@@ -231,7 +246,7 @@ func (r *Runtime) forget(ctx context.Context, record images.Image) error {
 		return nil
 	}
 	record.Labels = nil
-	_, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned, "labels."+labelOwner, "labels."+labelKey, "labels."+labelPlatform, "labels."+labelFound)
+	_, err := r.client.ImageService().Update(ctx, record, "labels."+labelSince, "labels."+labelPinned, "labels."+labelOwner, "labels."+labelKey, "labels."+labelPlatform, "labels."+labelRetention, "labels."+labelFound)
 	return err
 }
 

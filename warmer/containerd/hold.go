@@ -29,6 +29,8 @@ const (
 	labelTarget = "dev.pitcrew.warmer.target"
 	// labelSince is since when an image is unwanted.
 	labelSince = "dev.pitcrew.warmer.unwanted-since"
+	// labelRetention is how long an image stays that is unwanted, if that was said.
+	labelRetention = "dev.pitcrew.warmer.retention"
 	// labelFound is on records that others made.
 	labelFound = "dev.pitcrew.warmer.found"
 

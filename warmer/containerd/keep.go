@@ -36,6 +36,9 @@ func (r *Runtime) Keep(ctx context.Context, h warmer.Hold, i warmer.Image) error
 		if h.Want.Pin {
 			labels[labelPinned] = pinned
 		}
+		if h.Want.Retention > 0 {
+			labels[labelRetention] = h.Want.Retention.String()
+		}
 		if n == 0 {
 			labels[labelKey], labels[labelPlatform] = h.Key, h.Want.Platform
 		}
@@ -96,7 +99,7 @@ func (r *Runtime) record(ctx context.Context, want images.Image, before bool) er
 	for k := range labels {
 		paths = append(paths, "labels."+k)
 	}
-	for _, k := range []string{labelSince, labelPinned} { // an update with an empty value removes a label
+	for _, k := range []string{labelSince, labelPinned, labelRetention} { // an update with an empty value removes a label
 		if _, stays := labels[k]; !stays && had.Labels[k] != "" {
 			paths = append(paths, "labels."+k)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -108,7 +109,7 @@ func (r *Runtime) isKept(ctx context.Context, w warmer.Want, i warmer.Image) (bo
 		if n == len(names)-1 {
 			ours = ours && record.Labels[byLabel(w.Key())] == w.Key()
 		}
-		if !ours || !asWanted(record, w, i) {
+		if !ours || !asWanted(record, w, i) || record.Labels[labelOwner] == r.owner && !retained(record.Labels, w) {
 			return false, nil
 		}
 	}
@@ -126,6 +127,20 @@ func (r *Runtime) isKept(ctx context.Context, w warmer.Want, i warmer.Image) (bo
 func asWanted(record images.Image, w warmer.Want, i warmer.Image) bool {
 	l := record.Labels
 	return warmer.Digest(record.Target.Digest) == i.Target.Digest && l[labelManaged] == managed && l[labelSince] == "" && (!w.Pin || l[labelPinned] == pinned)
+}
+
+// retained says that labels have a want's retention.
+func retained(labels map[string]string, w warmer.Want) bool {
+	return retention(labels) == w.Retention
+}
+
+// retention is what labels say of it; 0 if that is nothing.
+func retention(labels map[string]string) time.Duration {
+	d, err := time.ParseDuration(labels[labelRetention])
+	if err != nil {
+		return 0
+	}
+	return max(d, 0)
 }
 
 func (r *Runtime) leaseThere(ctx context.Context, id string) (bool, error) {

@@ -3,9 +3,11 @@ package kube_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
@@ -23,6 +25,22 @@ func TestTheServerRefusesWhatIsWrong(t *testing.T) {
 	limited := func(q string) v1alpha1.WarmSetSpec {
 		spec := images("r.test/stk:1")
 		spec.Limits = &v1alpha1.Limits{Bandwidth: new(resource.MustParse(q))}
+		return spec
+	}
+	kept := func(d string) v1alpha1.WarmSetSpec {
+		spec := images("r.test/stk:1")
+		spec.Retention = &v1alpha1.Retention{KeepFor: &metav1.Duration{}}
+		var err error
+		if spec.Retention.KeepFor.Duration, err = time.ParseDuration(d); err != nil {
+			t.Fatal(err)
+		}
+		return spec
+	}
+	secrets := func(names ...string) v1alpha1.WarmSetSpec {
+		spec := images("r.test/stk:1")
+		for _, n := range names {
+			spec.PullSecrets = append(spec.PullSecrets, v1alpha1.SecretReference{Namespace: "games", Name: n})
+		}
 		return spec
 	}
 	some := images("r.test/stk:1")
@@ -46,6 +64,13 @@ func TestTheServerRefusesWhatIsWrong(t *testing.T) {
 		{"the same twice", images("a", "a"), "Duplicate value"},
 		{"unknown layers", some, `supported values: "All", "Assets"`},
 		{"too urgent", urgent, "less than or equal to 1000000"},
+		{"a retention", kept("36h"), ""},
+		{"no retention to speak of", kept("0s"), "keepFor has to be 1s to 8760h"},
+		{"a retention below nothing", kept("-1h"), "keepFor has to be 1s to 8760h"},
+		{"a retention for ever", kept("8761h"), "keepFor has to be 1s to 8760h"},
+		{"pull secrets", secrets("a", "b"), ""},
+		{"a pull secret without a name", secrets(""), "at least 1 chars"},
+		{"the same pull secret twice", secrets("a", "a"), "Duplicate value"},
 		{"no bandwidth at all", limited("0"), "bandwidth has to be more than nothing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,6 +83,16 @@ func TestTheServerRefusesWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a retention that is no duration", func(t *testing.T) {
+		u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+			"images": []any{map[string]any{"ref": "r.test/stk:1"}}, "retention": map[string]any{"keepFor": "1 day"},
+		}}}
+		u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WarmSet"))
+		u.SetName("day")
+		if err := s.Create(t.Context(), u); err == nil || !strings.Contains(err.Error(), "keepFor") {
+			t.Errorf("it was answered with %v, want a refusal: one that cannot be read would keep agents from reading all others", err)
+		}
+	})
 	t.Run("another Fleet", func(t *testing.T) {
 		set := &v1alpha1.WarmSet{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1alpha1.WarmSetSpec{Fleet: &v1alpha1.FleetReference{Namespace: "n", Name: "f"}}}
 		if err := s.Create(t.Context(), set); err != nil {

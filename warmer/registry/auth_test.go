@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func secret(hosts ...string) registry.Credentials {
 		auths = append(auths, fmt.Sprintf("%q:{\"auth\":%q}", h, base64.StdEncoding.EncodeToString([]byte("user:password of "+h))))
 	}
 	raw := []byte(`{"auths":{` + strings.Join(auths, ",") + `}}`)
-	return registry.Credentials{PullSecrets: func() [][]byte { return [][]byte{raw} }}
+	return registry.Credentials{PullSecrets: func(context.Context, string) ([][]byte, error) { return [][]byte{raw}, nil }}
 }
 
 func basicFor(host string) string {
@@ -145,12 +146,12 @@ func TestCredentialsAreTriedInOrder(t *testing.T) {
 						return store(b)(req)
 					}
 				}
-				c := newClient(t, registry.Options{Transport: n, Credentials: registry.Credentials{PullSecrets: func() (all [][]byte) {
+				c := newClient(t, registry.Options{Transport: n, Credentials: registry.Credentials{PullSecrets: func(context.Context, string) (all [][]byte, err error) {
 					all = append(all, []byte("not a config"))
 					for _, p := range test.secrets {
 						all = append(all, fmt.Appendf(nil, `{"auths":{%q:{"username":"user","password":%q}}}`, host, p))
 					}
-					return all
+					return all, nil
 				}}})
 				_, err := readAll(t.Context(), c, ref, b.desc, 0)
 				if !errors.Is(err, test.want) {
@@ -183,7 +184,7 @@ func TestIdentityTokensAreExchanged(t *testing.T) {
 		return reply(http.StatusOK, `{"access_token":"exchanged"}`)
 	}
 	raw := []byte(`{"auths":{"registry.test":{"username":"<token>","identitytoken":"identity"}}}`)
-	c := newClient(t, registry.Options{Transport: n, Credentials: registry.Credentials{PullSecrets: func() [][]byte { return [][]byte{raw} }}})
+	c := newClient(t, registry.Options{Transport: n, Credentials: registry.Credentials{PullSecrets: func(context.Context, string) ([][]byte, error) { return [][]byte{raw}, nil }}})
 	mustRead(t, c, ref, b, 0)
 }
 

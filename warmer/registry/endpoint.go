@@ -30,7 +30,7 @@ func (c *Client) endpoint(h hosts.Host, registry string) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{c: c, host: h, registry: registry, rt: rt, gate: c.gate(h)}
-	e.auth = auth.New(h.Scheme, h.Name, func(ctx context.Context, repository string) []auth.Credential {
+	e.auth = auth.New(h.Scheme, h.Name, func(ctx context.Context, repository string) ([]auth.Credential, error) {
 		return c.o.Credentials.Find(ctx, h.Name, repository)
 	}, e.token)
 	return e, nil

@@ -64,8 +64,10 @@ type countedWriter struct {
 }
 
 func (w *countedWriter) Write(p []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(p[:min(int64(len(p)), w.most)])
-	w.s.bytes.Add(int64(n))
+	p = p[:min(int64(len(p)), w.most)]
+	w.s.bytes.Add(int64(len(p))) // before the client can have them
+	n, err := w.ResponseWriter.Write(p)
+	w.s.bytes.Add(int64(n - len(p)))
 	if w.most -= int64(n); w.most == 0 {
 		panic(http.ErrAbortHandler)
 	}

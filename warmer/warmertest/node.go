@@ -324,7 +324,7 @@ func (n *Node) Observe(_ context.Context, w warmer.Want, i warmer.Image) (warmer
 	}
 	out.Documents = n.here[i.Manifest.Digest] != nil && n.here[i.Config.Digest] != nil
 	k := n.kept[w.Key()]
-	out.Kept = k != nil && k.image.Target.Digest == i.Target.Digest && k.held.Since.IsZero() && k.held.Pinned == w.Pin
+	out.Kept = k != nil && k.image.Target.Digest == i.Target.Digest && k.held.Since.IsZero() && k.held.Pinned == w.Pin && k.held.Retention == w.Retention
 	return out, nil
 }
 
@@ -343,7 +343,7 @@ func (n *Node) Held(context.Context) ([]warmer.Held, error) {
 func (n *Node) Keep(_ context.Context, h warmer.Hold, i warmer.Image) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.kept[h.Key] = &keptImage{held: warmer.Held{Key: h.Key, Pinned: h.Want.Pin}, image: i, want: h.Want}
+	n.kept[h.Key] = &keptImage{held: warmer.Held{Key: h.Key, Pinned: h.Want.Pin, Retention: h.Want.Retention}, image: i, want: h.Want}
 	return nil
 }
 

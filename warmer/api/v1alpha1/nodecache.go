@@ -12,6 +12,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Warm",type=integer,JSONPath=`.status.warm`
 // +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.bytesRemaining`
 // +kubebuilder:printcolumn:name="Players",type=integer,JSONPath=`.spec.players`
+// +kubebuilder:printcolumn:name="Bandwidth",type=integer,JSONPath=`.status.bandwidth`,priority=1,description="limit in force, in bytes per second"
 // +kubebuilder:printcolumn:name="Platform",type=string,JSONPath=`.status.platform`,priority=1
 // +kubebuilder:printcolumn:name="Agent",type=string,JSONPath=`.status.agentVersion`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -65,6 +66,15 @@ type NodeCacheStatus struct {
 	//
 	// +optional
 	BytesRemaining int64 `json:"bytesRemaining,omitempty"`
+	// bytesPerSecond is how much came of late, while something remains.
+	//
+	// +optional
+	BytesPerSecond int64 `json:"bytesPerSecond,omitempty"`
+	// bandwidth is the limit in force, in bytes per second: the lowest of the WarmSets that apply, of the agent's own, and
+	// of that for while players are there. 0 is none.
+	//
+	// +optional
+	Bandwidth int64 `json:"bandwidth,omitempty"`
 	// images are those that are wanted here.
 	//
 	// +optional

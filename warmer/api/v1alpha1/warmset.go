@@ -15,6 +15,7 @@ import (
 // +kubebuilder:printcolumn:name="Warm",type=integer,JSONPath=`.status.nodes.warm`,description="nodes where all images are warm"
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=`.status.nodes.failed`,description="nodes where an image failed"
 // +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.bytesRemaining`,description="bytes to fetch, over all nodes"
+// +kubebuilder:printcolumn:name="ETA",type=string,JSONPath=`.status.eta`,description="how long fetching will still take"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Warm")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Warm")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Fleet",type=string,JSONPath=`.spec.fleet.name`,priority=1
@@ -99,6 +100,21 @@ type WarmSetSpec struct {
 	//
 	// +optional
 	Limits *Limits `json:"limits,omitempty"`
+
+	// retention is what becomes of images that are not wanted any more.
+	//
+	// +optional
+	Retention *Retention `json:"retention,omitempty"`
+
+	// pullSecrets are secrets of type kubernetes.io/dockerconfigjson that agents use for these images. A Role has to let
+	// them get each of these secrets. They follow the Fleet's imagePullSecrets where fleet is set.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=namespace
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	PullSecrets []SecretReference `json:"pullSecrets,omitempty"`
 }
 
 // WantedImage is one image.
@@ -154,6 +170,30 @@ type Limits struct {
 	Bandwidth *resource.Quantity `json:"bandwidth,omitempty"`
 }
 
+// Retention is what becomes of images that are not wanted any more.
+type Retention struct {
+	// keepFor is how long they stay on a node, not pinned, unless their room is needed: 1s to 8760h. Without it the agent's
+	// --grace counts. If sets differ about an image, the longer time counts.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('8760h')",message="keepFor has to be 1s to 8760h"
+	KeepFor *metav1.Duration `json:"keepFor,omitempty"`
+}
+
+// SecretReference names a Secret.
+type SecretReference struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
 // WarmSetStatus is how far the nodes are.
 type WarmSetStatus struct {
 	// observedGeneration is that of the spec that this is about.
@@ -168,6 +208,11 @@ type WarmSetStatus struct {
 	//
 	// +optional
 	BytesRemaining int64 `json:"bytesRemaining,omitempty"`
+	// eta is how long the slowest node will still fetch, at the pace of late, and rounded. It is missing while nobody
+	// can tell, and when there is nothing to fetch.
+	//
+	// +optional
+	ETA *metav1.Duration `json:"eta,omitempty"`
 	// images are counted one by one.
 	//
 	// +optional

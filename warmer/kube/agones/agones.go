@@ -43,6 +43,7 @@ type FleetList struct {
 
 // FleetSpec is what is wanted.
 type FleetSpec struct {
+	Replicas int32              `json:"replicas"`
 	Template GameServerTemplate `json:"template"`
 }
 
@@ -83,8 +84,14 @@ type GameServerSetSpec struct {
 
 // GameServerSetStatus is what there is.
 type GameServerSetStatus struct {
-	Replicas int32 `json:"replicas"`
+	Replicas          int32 `json:"replicas"`
+	ReadyReplicas     int32 `json:"readyReplicas"`
+	ReservedReplicas  int32 `json:"reservedReplicas"`
+	AllocatedReplicas int32 `json:"allocatedReplicas"`
 }
+
+// Spared are servers that a rollout does not end: players are on them, or will be.
+func (s GameServerSetStatus) Spared() int32 { return s.AllocatedReplicas + s.ReservedReplicas }
 
 // GameServer is one server.
 //

@@ -286,6 +286,38 @@ func TestAFleetIsFollowed(t *testing.T) {
 	})
 }
 
+func TestAFleetsNodesAreThoseOfItsPods(t *testing.T) {
+	c := newCluster(t)
+	c.InstallAgones(t)
+	c.control(c.account(), quick())
+	arm := map[string]string{"kubernetes.io/arch": "arm64", "zone": "a"}
+	games := corev1.Taint{Key: "games", Effect: corev1.TaintEffectNoSchedule}
+	c.Report(t, c.Node(t, "fits", arm, games), image("r.test/stk:1", v1alpha1.ImageWarm))
+	c.Node(t, "other-arch", map[string]string{"kubernetes.io/arch": "amd64", "zone": "a"}, games)
+	c.Node(t, "other-zone", map[string]string{"kubernetes.io/arch": "arm64", "zone": "b"}, games)
+	c.Node(t, "tainted", arm, games, corev1.Taint{Key: "gpu", Effect: corev1.TaintEffectNoSchedule})
+	f := object("Fleet", "default", "stk", map[string]any{"template": template("r.test/stk:1")})
+	for field, value := range map[string]any{
+		"nodeSelector":     map[string]any{"kubernetes.io/arch": "arm64"},
+		"tolerations":      []any{map[string]any{"key": "games", "operator": "Exists"}},
+		"imagePullSecrets": []any{map[string]any{"name": "registry"}},
+		"affinity": map[string]any{"nodeAffinity": map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{
+			"nodeSelectorTerms": []any{map[string]any{"matchExpressions": []any{map[string]any{"key": "zone", "operator": "In", "values": []any{"a"}}}}},
+		}}},
+	} {
+		if err := unstructured.SetNestedField(f.Object, value, "spec", "template", "spec", "template", "spec", field); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.create(f)
+	c.wantStatus("default.stk", "1 1 0 AllWarm Idle AsExpected")
+	c.wantNode("fits", labeled("pitcrew.dev/warm-default.stk", true))
+	s := set("default.stk")
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(s), s); err != nil || fmt.Sprint(s.Spec.PullSecrets) != "[{default registry}]" {
+		t.Errorf("WarmSet has pull secrets %v, %v; want the Fleet's", s.Spec.PullSecrets, err)
+	}
+}
+
 func TestAnAuthorsWarmSetFollowsItsFleet(t *testing.T) {
 	c := newCluster(t)
 	c.InstallAgones(t)
@@ -414,6 +446,23 @@ func TestBadInputIsVisible(t *testing.T) {
 		}
 		c.fleet("wide", images...)
 		c.wantImages("default.wide", images...)
+		var all []v1alpha1.CachedImage
+		for i := range images {
+			all = append(all, image(images[i], v1alpha1.ImageWarm))
+		}
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(n), n); err != nil {
+			t.Fatal(err)
+		}
+		c.Report(t, n, all[1:]...)
+		c.wantStatus("default.wide", "1 0 0 Pulling Pulling AsExpected")
+		all[0].State = v1alpha1.ImageFailed
+		c.Report(t, n, all...)
+		c.wantStatus("default.wide", "1 0 1 ImageFailed Idle ImageFailed")
+		c.wantEvent("default.wide", v1alpha1.ReasonImageFailed)
+		all[0].State = v1alpha1.ImageWarm
+		c.Report(t, n, append(all, image("r.test/stk:1", v1alpha1.ImageWarm))...)
+		c.wantStatus("default.wide", "1 1 0 AllWarm Idle AsExpected")
 	})
 	t.Run("a WarmSet of the name that a Fleet's would have", func(t *testing.T) {
 		c.create(set("default.taken", "r.test/other:1"))

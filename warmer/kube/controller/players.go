@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -46,8 +47,13 @@ func addPlayers(ctx context.Context, w *work) error {
 // the number is, and it may be late.
 func (p *players) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	cache, servers := &v1alpha1.NodeCache{}, &agones.GameServerList{}
-	if err := p.Get(ctx, r.NamespacedName, cache); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if err := p.Get(ctx, r.NamespacedName, cache); apierrors.IsNotFound(err) {
+		p.mu.Lock()
+		delete(p.written, r.Name) // nodes come and go for as long as this runs
+		p.mu.Unlock()
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
 	}
 	if err := p.List(ctx, servers, client.MatchingFields{nodeIndex: r.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,16 @@ func older(name string, replicas int32, images ...string) agones.GameServerSet {
 	return agones.GameServerSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: agones.GameServerSetSpec{Template: pod(images...)}, Status: agones.GameServerSetStatus{Replicas: replicas}}
 }
 
+// withVolumes mounts images besides a folder.
+func withVolumes(g agones.GameServerTemplate, images ...string) agones.GameServerTemplate {
+	volumes := []corev1.Volume{{Name: "folder", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	for _, i := range images {
+		volumes = append(volumes, corev1.Volume{Name: "image", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: i}}})
+	}
+	g.Spec.Template.Spec.Volumes = volumes
+	return g
+}
+
 func TestFromFleet(t *testing.T) {
 	var fifty []string
 	for i := range 50 {
@@ -51,6 +62,7 @@ func TestFromFleet(t *testing.T) {
 		rejected int
 	}{
 		{"its image", agones.Fleet{Spec: agones.FleetSpec{Template: pod("game:1")}}, nil, []string{"game:1"}, 0},
+		{"images that are mounted", agones.Fleet{Spec: agones.FleetSpec{Template: withVolumes(pod("game:1"), "assets:1")}}, nil, []string{"game:1", "assets:1"}, 0},
 		{"the next ones that are announced", agones.Fleet{
 			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.NextImageAnnotation: " game:2, ,side:2"}},
 			Spec:       agones.FleetSpec{Template: pod("game:1")},
@@ -97,6 +109,74 @@ func TestFromFleetFollowsThePodTemplate(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, spec); diff != "" {
 		t.Errorf("Apply (-want +got):\n%s", diff)
+	}
+}
+
+func TestFromFleetNamesPullSecrets(t *testing.T) {
+	f := agones.Fleet{ObjectMeta: metav1.ObjectMeta{Namespace: "games", Name: "f"}, Spec: agones.FleetSpec{Template: pod("game:2")}}
+	f.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "new"}, {Name: ""}}
+	running, ended := older("a", 1, "game:1"), older("b", 0, "game:0")
+	running.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "old"}, {Name: "new"}}
+	ended.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "oldest"}}
+	want := []v1alpha1.SecretReference{{Namespace: "games", Name: "new"}, {Namespace: "games", Name: "old"}}
+	if diff := cmp.Diff(want, decide.FromFleet(&f, []agones.GameServerSet{running, ended}).PullSecrets); diff != "" {
+		t.Errorf("FromFleet's secrets (-want +got):\n%s", diff)
+	}
+}
+
+func TestETA(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		name  string
+		nodes []decide.Work
+		want  time.Duration
+	}{
+		{"nothing to fetch", nil, 0},
+		{"nothing is left", []decide.Work{{0, mb}}, 0},
+		{"nobody says how fast it is", []decide.Work{{mb, 0}, {2 * mb, 0}}, 0},
+		{"one node", []decide.Work{{100 * mb, 10 * mb}}, 10 * time.Second},
+		{"rounded up", []decide.Work{{101 * mb, 10 * mb}}, 15 * time.Second},
+		{"the slowest counts", []decide.Work{{100 * mb, 10 * mb}, {100 * mb, 2 * mb}}, 50 * time.Second},
+		{"one that does not say is as fast as the others", []decide.Work{{10 * mb, 10 * mb}, {10 * mb, 30 * mb}, {400 * mb, 0}}, 20 * time.Second},
+		{"minutes are rounded more", []decide.Work{{125 * mb, mb}}, 150 * time.Second},
+		{"and hours", []decide.Work{{3700 * mb, mb}}, 70 * time.Minute},
+		{"it does not overflow", []decide.Work{{1 << 62, 1}}, 1000 * time.Hour},
+		{"nor with a pace that makes no sense", []decide.Work{{mb, -5}}, 0},
+	} {
+		if got := decide.ETA(c.nodes); got != c.want {
+			t.Errorf("ETA where %s = %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestStatusSaysHowLongItTakes(t *testing.T) {
+	pulling, failed, warm := image("game:1", v1alpha1.ImagePulling), image("game:1", v1alpha1.ImageFailed), image("game:1", v1alpha1.ImageWarm)
+	at := func(pace, remaining int64, i v1alpha1.CachedImage, node string) *v1alpha1.NodeCache {
+		c := cache(node, i)
+		c.Status.BytesPerSecond, c.Status.BytesRemaining = pace, remaining
+		return c
+	}
+	for _, c := range []struct {
+		name string
+		a, b *v1alpha1.NodeCache
+		want time.Duration
+	}{
+		{"the slower node", at(6, 60, pulling, "a"), at(2, 60, pulling, "b"), 30 * time.Second},
+		{"what is warm does not count", at(6, 60, pulling, "a"), at(0, 0, warm, "b"), 10 * time.Second},
+		{"nor what failed", at(6, 60, pulling, "a"), at(1, 60, failed, "b"), 10 * time.Second},
+		{"nor what images share twice", at(6, 30, pulling, "a"), at(0, 0, warm, "b"), 5 * time.Second},
+		{"nor what an earlier node said", at(6, 60, pulling, "a"), at(1, 60, pulling, "gone"), 10 * time.Second},
+		{"nobody can tell", at(0, 60, pulling, "a"), at(0, 60, pulling, "b"), 0},
+		{"all is warm", at(0, 0, warm, "a"), at(0, 0, warm, "b"), 0},
+	} {
+		got := decide.Status(set("game:1"), []corev1.Node{node("a"), node("b")}, map[string]*v1alpha1.NodeCache{"a": c.a, "b": c.b})
+		if got.ETA == nil && c.want != 0 || got.ETA != nil && got.ETA.Duration != c.want {
+			t.Errorf("ETA where %s = %v, want %s", c.name, got.ETA, c.want)
+		}
+		without := *got.DeepCopy()
+		if without.ETA = nil; decide.Compare(got, without) == decide.News {
+			t.Errorf("an ETA where %s is news, want it to wait like bytes", c.name)
+		}
 	}
 }
 
@@ -329,10 +409,18 @@ func TestNoObjectOfALargeClusterIsLarge(t *testing.T) {
 		caches[n.Name] = cache(n.Name, all...)
 	}
 	s.Status = decide.Status(s, nodes, caches)
-	for _, o := range []any{s, caches["node-0"]} {
+	if again := decide.Status(s, nodes, caches); decide.Compare(s.Status, again) != decide.Nothing {
+		t.Error("where nothing happens a status would be written again")
+	}
+	list := v1alpha1.NodeCacheStatus{Images: make([]v1alpha1.CachedImage, 1024)}
+	for i := range list.Images {
+		list.Images[i] = all[i%len(all)]
+	}
+	most := &v1alpha1.NodeCache{Status: list}
+	for o, limit := range map[any]int{s: 1 << 18, caches["node-0"]: 1 << 18, most: 1 << 20} {
 		raw, err := json.Marshal(o)
-		if err != nil || len(raw) > 1<<18 {
-			t.Errorf("%T has %d bytes (%v), want less than 1/4 MiB", o, len(raw), err)
+		if err != nil || len(raw) > limit {
+			t.Errorf("%T has %d bytes (%v), want %d at most", o, len(raw), err, limit)
 		}
 	}
 }

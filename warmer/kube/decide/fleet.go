@@ -20,6 +20,7 @@ const (
 	maxImages   = 128
 	maxRejected = 16
 	maxQuoted   = 256
+	maxSecrets  = 16
 )
 
 // Derived is what a WarmSet takes over from its Fleet.
@@ -29,13 +30,15 @@ type Derived struct {
 	NodeSelector map[string]string
 	NodeAffinity *corev1.NodeSelector
 	Tolerations  []corev1.Toleration
+	PullSecrets  []v1alpha1.SecretReference
 }
 
 // FromFleet says what a Fleet needs: the images of its template, of its [v1alpha1.NextImageAnnotation], and of those of
-// its GameServerSets that have servers, in this order. Those that are no references, or too many, are rejected.
+// its GameServerSets that have servers, in this order, and with which secrets they are pulled. Those that are no references, or too many, are rejected.
 func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 	pod := &f.Spec.Template.Spec.Template.Spec
 	refs := append(images(pod), Announced(f)...)
+	secrets := slices.Clone(pod.ImagePullSecrets)
 	sets = slices.Clone(sets)
 	slices.SortFunc(sets, func(a, b agones.GameServerSet) int {
 		if c := b.CreationTimestamp.Compare(a.CreationTimestamp.Time); c != 0 {
@@ -45,7 +48,9 @@ func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 	})
 	for i := range sets {
 		if sets[i].Status.Replicas > 0 {
-			refs = append(refs, images(&sets[i].Spec.Template.Spec.Template.Spec)...)
+			older := &sets[i].Spec.Template.Spec.Template.Spec
+			refs = append(refs, images(older)...)
+			secrets = append(secrets, older.ImagePullSecrets...)
 		}
 	}
 	d := Derived{NodeSelector: pod.NodeSelector, Tolerations: pod.Tolerations}
@@ -53,7 +58,17 @@ func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 		d.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	}
 	d.sort(refs)
+	d.secrets(f.Namespace, secrets)
 	return d
+}
+
+func (d *Derived) secrets(namespace string, names []corev1.LocalObjectReference) {
+	for _, n := range names {
+		s := v1alpha1.SecretReference{Namespace: namespace, Name: n.Name}
+		if n.Name != "" && len(d.PullSecrets) < maxSecrets && !slices.Contains(d.PullSecrets, s) {
+			d.PullSecrets = append(d.PullSecrets, s)
+		}
+	}
 }
 
 // Announced are the images of the next version.
@@ -77,6 +92,11 @@ func images(pod *corev1.PodSpec) []string {
 	}
 	for i := range pod.Containers {
 		out = append(out, pod.Containers[i].Image)
+	}
+	for i := range pod.Volumes {
+		if v := pod.Volumes[i].Image; v != nil {
+			out = append(out, v.Reference)
+		}
 	}
 	return out
 }
@@ -120,7 +140,7 @@ func Normal(ref string) (string, bool) {
 func (d Derived) Apply(spec *v1alpha1.WarmSetSpec) bool {
 	before := spec.DeepCopy()
 	spec.Images, spec.NodeSelector, spec.NodeAffinity, spec.Tolerations = d.Images, d.NodeSelector, d.NodeAffinity, d.Tolerations
-	spec.Fleet.Rejected = d.Rejected
+	spec.PullSecrets, spec.Fleet.Rejected = d.PullSecrets, d.Rejected
 	return !equality.Semantic.DeepEqual(before, spec)
 }
 

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,8 +25,12 @@ func Status(set *v1alpha1.WarmSet, nodes []corev1.Node, caches map[string]*v1alp
 			t.node(n, caches[n.Name])
 		}
 	}
+	var eta *metav1.Duration
+	if d := ETA(t.work); d > 0 {
+		eta = &metav1.Duration{Duration: d}
+	}
 	out := v1alpha1.WarmSetStatus{
-		ObservedGeneration: set.Generation, Nodes: t.nodes, Images: t.images, BytesRemaining: t.remaining,
+		ObservedGeneration: set.Generation, Nodes: t.nodes, Images: t.images, BytesRemaining: t.remaining, ETA: eta,
 		Conditions: set.Status.DeepCopy().Conditions,
 	}
 	for _, c := range t.conditions(err) {
@@ -40,6 +45,7 @@ type tally struct {
 	images    []v1alpha1.ImageStatus
 	nodes     v1alpha1.NodeCounts
 	remaining int64
+	work      []Work
 	// going are nodes where something is neither warm nor failed; first is the failure that is quoted.
 	going int32
 	first string
@@ -47,6 +53,7 @@ type tally struct {
 
 func (t *tally) node(n *corev1.Node, cache *v1alpha1.NodeCache) {
 	warm, failed, going := true, false, false
+	var work Work
 	for i := range t.images {
 		s := &t.images[i]
 		s.Desired++
@@ -67,8 +74,13 @@ func (t *tally) node(n *corev1.Node, cache *v1alpha1.NodeCache) {
 				t.quote(s, n.Name, c.Error)
 			} else {
 				going = true
+				work.Remaining += left
 			}
 		}
+	}
+	if work.Remaining > 0 { // so that the node has said something; what its images share counts once
+		work.Remaining, work.PerSecond = min(work.Remaining, cmp.Or(cache.Status.BytesRemaining, work.Remaining)), cache.Status.BytesPerSecond
+		t.work = append(t.work, work)
 	}
 	t.nodes.Desired++
 	t.nodes.Warm += one(warm)
@@ -186,7 +198,7 @@ func Compare(a, b v1alpha1.WarmSetStatus) Difference {
 
 func withoutBytes(s v1alpha1.WarmSetStatus) v1alpha1.WarmSetStatus {
 	s = *s.DeepCopy()
-	s.BytesRemaining = 0
+	s.BytesRemaining, s.ETA = 0, nil
 	for i := range s.Images {
 		s.Images[i].BytesRemaining = 0
 	}

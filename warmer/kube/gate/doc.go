@@ -1,2 +1,3 @@
-// Package gate holds up a rollout until images are warm ([Gate.Wait]), and shows how far a cluster is ([Overview]).
+// Package gate holds up a rollout until images are warm ([Gate.Wait]), does it ([Gate.Roll]), and shows how far a cluster is
+// ([Overview]).
 package gate

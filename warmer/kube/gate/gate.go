@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/agones"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/decide"
@@ -36,6 +36,8 @@ type Gate struct {
 	Image string
 	// Announce writes Image into the Fleet's annotation first.
 	Announce bool
+	// Container is the one that [Gate.Roll] changes; empty means the one whose image is of the same repository.
+	Container string
 	// Percent of the nodes have to be warm.
 	Percent int
 	// Empty lets a set pass that no node matches, as where nodes are added when they are needed.
@@ -62,11 +64,13 @@ func ParseTarget(s string) (fleet bool, name string, err error) {
 
 // Progress is how far the nodes are, over the images that count: the least of each.
 type Progress struct {
-	Desired        int32  `json:"desired"`
-	Warm           int32  `json:"warm"`
-	Failed         int32  `json:"failed"`
-	BytesRemaining int64  `json:"bytesRemaining"`
-	Message        string `json:"message,omitempty"`
+	Desired        int32 `json:"desired"`
+	Warm           int32 `json:"warm"`
+	Failed         int32 `json:"failed"`
+	BytesRemaining int64 `json:"bytesRemaining"`
+	// ETASeconds is how long fetching will still take, for all of the WarmSet; 0 if nobody can tell.
+	ETASeconds int64  `json:"etaSeconds,omitempty"`
+	Message    string `json:"message,omitempty"`
 	// Done says that enough nodes are warm.
 	Done bool `json:"done"`
 }
@@ -112,23 +116,31 @@ func (g *Gate) tell(p Progress) {
 	}
 }
 
-// announce adds the image to those that the Fleet's annotation names.
+// announce adds the image to those that the Fleet's annotation names, in place of another one of its repository.
 func (g *Gate) announce(ctx context.Context) error {
-	f, err := g.fleet(ctx)
+	err := g.edit(ctx, func(f *agones.Fleet) ([]operation, error) {
+		if slices.Contains(decide.Announced(f), g.Image) || slices.Contains(decide.Current(f), g.Image) {
+			return nil, nil
+		}
+		return announcement(f, append(others(f, g.Image), g.Image)), nil
+	})
 	if err != nil {
-		return err
-	}
-	if slices.Contains(decide.Announced(f), g.Image) || slices.Contains(decide.Current(f), g.Image) {
-		return nil
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{v1alpha1.NextImageAnnotation: g.Image}}})
-	if err != nil {
-		return err
-	}
-	if err := g.Client.Patch(ctx, f, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("announce %s: %w", g.Image, err)
 	}
 	return nil
+}
+
+// others are those announced that are of other repositories.
+func others(f *agones.Fleet, image string) []string {
+	return slices.DeleteFunc(decide.Announced(f), func(a string) bool { return repository(a) == repository(image) })
+}
+
+func repository(image string) string {
+	ref, err := warmer.ParseReference(image)
+	if err != nil {
+		return image
+	}
+	return ref.Repository
 }
 
 func (g *Gate) fleet(ctx context.Context) (*agones.Fleet, error) {
@@ -188,6 +200,9 @@ func Judge(s *v1alpha1.WarmSet, refs []string, percent int, empty bool) Progress
 		return Progress{Message: "the controller has not seen the last change yet"}
 	}
 	p := Progress{Desired: s.Status.Nodes.Desired, Warm: s.Status.Nodes.Desired, BytesRemaining: s.Status.BytesRemaining}
+	if eta := s.Status.ETA; eta != nil {
+		p.ETASeconds = int64(eta.Seconds())
+	}
 	if refs == nil {
 		for i := range s.Spec.Images {
 			refs = append(refs, s.Spec.Images[i].Ref)

@@ -21,6 +21,8 @@ type Row struct {
 	Wanted  int64               `json:"wanted"`
 	Present int64               `json:"present"`
 	Players int32               `json:"players"`
+	// ETASeconds is how long the node will still fetch what is not warm of the image; 0 if nobody can tell.
+	ETASeconds int64 `json:"etaSeconds,omitempty"`
 	// Message is an error, or what is odd about the node.
 	Message string `json:"message,omitempty"`
 }
@@ -57,9 +59,13 @@ func of(n *corev1.Node, c *v1alpha1.NodeCache) []Row {
 		rows := make([]Row, 0, len(c.Status.Images))
 		for i := range c.Status.Images {
 			x := &c.Status.Images[i]
+			work := decide.Work{Remaining: max(0, x.WantedBytes-x.PresentBytes), PerSecond: c.Status.BytesPerSecond}
+			if x.State == v1alpha1.ImageWarm || x.State == v1alpha1.ImageFailed {
+				work.Remaining = 0
+			}
 			rows = append(rows, Row{
 				Node: n.Name, Image: x.Ref, Layers: x.Layers, State: x.State, Wanted: x.WantedBytes, Present: x.PresentBytes,
-				Players: c.Spec.Players, Message: x.Error,
+				Players: c.Spec.Players, ETASeconds: int64(decide.ETA([]decide.Work{work}).Seconds()), Message: x.Error,
 			})
 		}
 		return rows

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -155,5 +157,48 @@ func poll(ctx context.Context, f func() error) error {
 		case <-ctx.Done():
 			return err
 		}
+	}
+}
+
+// Apply makes the objects of a file of the module for the rest of the test.
+func (s *Server) Apply(t testing.TB, file string) {
+	t.Helper()
+	objects, err := read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		s.Make(t, o)
+	}
+}
+
+// Make makes an object for the rest of the test.
+func (s *Server) Make(t testing.TB, o client.Object) {
+	t.Helper()
+	if err := s.Create(t.Context(), o); err != nil {
+		t.Fatalf("create %s: %v", o.GetName(), err)
+	}
+	t.Cleanup(func() {
+		if err := client.IgnoreNotFound(s.Delete(context.WithoutCancel(t.Context()), o)); err != nil {
+			t.Errorf("delete %s: %v", o.GetName(), err)
+		}
+	})
+}
+
+// Namespaced makes a namespace for the rest of the test's program: there is nobody to end one.
+func (s *Server) Namespaced(t testing.TB, name string) {
+	t.Helper()
+	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := s.Create(t.Context(), n); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+}
+
+// PullSecret is one with a password of a registry's.
+func PullSecret(namespace, name, registry, user, password string) *corev1.Secret {
+	config := fmt.Appendf(nil, `{"auths":{%q:{"username":%q,"password":%q}}}`, registry, user, password)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: config},
 	}
 }

@@ -52,6 +52,18 @@ func Main(m *testing.M) int {
 // Start is the server of this test's program, without objects of earlier tests. It skips the test if there are no binaries.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	bin := binaries(t)
+	shared.Do(func() { shared.server, shared.err = launch(bin) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	t.Cleanup(func() { shared.server.empty(t) })
+	return shared.server
+}
+
+// binaries is the folder with the programs; where there is none the test is skipped.
+func binaries(t testing.TB) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: runs a real kube-apiserver")
 	}
@@ -59,12 +71,18 @@ func Start(t testing.TB) *Server {
 	if bin == "" {
 		t.Skip("needs a kube-apiserver and an etcd in " + Env + ": scripts/kube-apiserver.sh builds them")
 	}
-	shared.Do(func() { shared.server, shared.err = launch(bin) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	return bin
+}
+
+// Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
+func Own(t testing.TB) *Server {
+	t.Helper()
+	s, err := launch(binaries(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { shared.server.empty(t) })
-	return shared.server
+	t.Cleanup(s.stop)
+	return s
 }
 
 func launch(bin string) (*Server, error) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,6 +18,7 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 )
@@ -29,7 +31,11 @@ type Options struct {
 	Version, Platform string
 	// Every is how often the agent's state is looked at, Bytes how often it is written if nothing but bytes changed.
 	Every, Bytes time.Duration
-	Log          *slog.Logger
+	// State is a file in which the node remembers what it was told, for its next life; empty means that it does not.
+	State string
+	// Patience is how long it waits at its start for the API server before it goes on with that.
+	Patience time.Duration
+	Log      *slog.Logger
 }
 
 // Node is one node's view of the cluster. Use [New], and [Node.Run].
@@ -38,10 +44,17 @@ type Node struct {
 	cache  cache.Cache
 	client client.Client
 	synced chan struct{}
+	// before is what was told in an earlier life, or nil.
+	before  *told
+	secrets secrets
 
 	mu        sync.Mutex
 	followers map[chan struct{}]bool
+	now       told
 }
+
+// logOnce sets controller-runtime's logger, which would complain if nobody did, and which can be set only once.
+var logOnce sync.Once
 
 // New makes one, without asking the API server anything.
 func New(c *rest.Config, o Options) (*Node, error) {
@@ -51,14 +64,24 @@ func New(c *rest.Config, o Options) (*Node, error) {
 	if o.Bytes <= 0 {
 		o.Bytes = 10 * time.Second
 	}
+	if o.Patience <= 0 {
+		o.Patience = 10 * time.Second
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	logOnce.Do(func() { ctrllog.SetLogger(logr.FromSlogHandler(o.Log.Handler())) })
 	s, m, err := kinds()
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, synced: make(chan struct{}), followers: map[chan struct{}]bool{}}
+	n := &Node{
+		o: o, synced: make(chan struct{}), followers: map[chan struct{}]bool{}, now: told{Node: o.Name},
+		secrets: secrets{had: map[types.NamespacedName]secret{}},
+	}
+	if n.before = n.recall(); n.before != nil {
+		n.now = *n.before
+	}
 	own := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.name", o.Name)}
 	n.cache, err = cache.New(c, cache.Options{
 		Scheme: s, Mapper: m, DefaultTransform: cache.TransformStripManagedFields(),
@@ -74,7 +97,7 @@ func New(c *rest.Config, o Options) (*Node, error) {
 	return n, nil
 }
 
-// kinds are those that are watched. That they are known here spares every agent the questions about all others, and lets
+// kinds are those that are watched, and secrets. That they are known here spares every agent the questions about all others, and lets
 // it start while the API server is away.
 func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	s, m := runtime.NewScheme(), meta.NewDefaultRESTMapper(nil)
@@ -86,6 +109,7 @@ func kinds() (*runtime.Scheme, meta.RESTMapper, error) {
 	m.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("WarmSet"), meta.RESTScopeRoot)
 	m.Add(v1alpha1.GroupVersion.WithKind("NodeCache"), meta.RESTScopeRoot)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	return s, m, nil
 }
 

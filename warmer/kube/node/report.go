@@ -52,12 +52,15 @@ func (n *Node) Report(ctx context.Context, status func() agent.Status) error {
 type reporter struct {
 	*Node
 	// said is the last status that was written, at what time.
-	said v1alpha1.NodeCacheStatus
-	at   time.Time
+	said  v1alpha1.NodeCacheStatus
+	at    time.Time
+	meter meter
 }
 
 // report writes once, if there is a reason to.
 func (r *reporter) report(ctx context.Context, s agent.Status) error {
+	next := Cached(s, r.o.Version, r.o.Platform)
+	next.BytesPerSecond = r.meter.add(time.Now(), s.Images, next.BytesRemaining)
 	v, err := r.view(ctx)
 	if err != nil || v.node == nil || !s.Observed {
 		return err
@@ -74,7 +77,6 @@ func (r *reporter) report(ctx context.Context, s agent.Status) error {
 		err := r.client.Delete(ctx, v.cache, client.Preconditions{UID: &v.cache.UID})
 		return client.IgnoreNotFound(err)
 	}
-	next := Cached(s, r.o.Version, r.o.Platform)
 	if equality.Semantic.DeepEqual(v.cache.Status, next) || r.early(v.cache.Status, next) {
 		return nil
 	}
@@ -97,7 +99,7 @@ func (r *reporter) early(was, next v1alpha1.NodeCacheStatus) bool {
 
 func withoutBytes(s v1alpha1.NodeCacheStatus) v1alpha1.NodeCacheStatus {
 	s = *s.DeepCopy()
-	s.BytesRemaining = 0
+	s.BytesRemaining, s.BytesPerSecond, s.Bandwidth = 0, 0, 0
 	for i := range s.Images {
 		s.Images[i].WantedBytes, s.Images[i].PresentBytes, s.Images[i].Phases = 0, 0, nil
 	}
@@ -118,7 +120,7 @@ var states = map[agent.ImageState]v1alpha1.ImageState{
 // Cached is an agent's status as others read it. Images for another platform than the node's are left out: no pod here
 // can run them.
 func Cached(s agent.Status, version, platform string) v1alpha1.NodeCacheStatus {
-	out := v1alpha1.NodeCacheStatus{Observed: s.Observed, AgentVersion: version, Platform: platform}
+	out := v1alpha1.NodeCacheStatus{Observed: s.Observed, AgentVersion: version, Platform: platform, Bandwidth: s.Bandwidth}
 	for i := range s.Images {
 		x := &s.Images[i]
 		if x.Platform != "" || len(x.Ref) > 2*maxText {

@@ -17,18 +17,25 @@ var (
 	_ agent.Players = Players{}
 )
 
-// Watch tells what the WarmSets want of this node. It says nothing before it knows, nor while the Node is not there.
+// Watch tells what the WarmSets want of this node. It says nothing before it knows, nor while the Node is not there; what was
+// wanted in an earlier life ([Options.State]) stands in when the API server is away from the start.
 func (n *Node) Watch(ctx context.Context, set func([]warmer.Want)) error {
 	var last []warmer.Want
-	told := false
+	knows := false
+	n.early(ctx, func(t told) {
+		last, knows = t.Wants, true
+		n.o.Log.Warn("the API server is away: what was wanted last is kept warm", "images", len(last))
+		set(last)
+	})
 	return n.follow(ctx, func(v view) {
 		if v.node == nil {
 			return
 		}
-		if w := Wants(v.node, v.sets); !told || !slices.Equal(w, last) {
-			last, told = w, true
+		if w := Wants(v.node, v.sets); !knows || !slices.Equal(w, last) {
+			last, knows = w, true
 			n.o.Log.Info("cluster says what is wanted", "images", len(w))
 			set(w)
+			n.remember(func(t *told) { t.Wants = w })
 		}
 	})
 }
@@ -48,6 +55,9 @@ func Wants(node *corev1.Node, sets []v1alpha1.WarmSet) []warmer.Want {
 		if s.Layers == v1alpha1.AssetsLayers {
 			w.Layers = warmer.Assets
 		}
+		if r := s.Retention; r != nil && r.KeepFor != nil {
+			w.Retention = max(0, r.KeepFor.Duration)
+		}
 		for place, image := range s.Images {
 			w.Ref, w.Priority = image.Ref, int(s.Priority)*step+step-1-place
 			wants = append(wants, w)
@@ -60,6 +70,10 @@ func Wants(node *corev1.Node, sets []v1alpha1.WarmSet) []warmer.Want {
 // until ctx ends. 0 means that none has one.
 func (n *Node) Bandwidth(ctx context.Context, set func(int64)) error {
 	last := int64(-1)
+	n.early(ctx, func(t told) {
+		last = t.Bandwidth
+		set(last)
+	})
 	return n.follow(ctx, func(v view) {
 		if v.node == nil {
 			return
@@ -67,6 +81,7 @@ func (n *Node) Bandwidth(ctx context.Context, set func(int64)) error {
 		if b := limit(v.node, v.sets); b != last {
 			last = b
 			set(b)
+			n.remember(func(t *told) { t.Bandwidth = b })
 		}
 	})
 }

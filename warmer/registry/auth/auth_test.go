@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -202,14 +203,18 @@ func TestWhereCredentialsComeFrom(t *testing.T) {
 			if test.file != "" {
 				c.Files = append(c.Files, writeConfig(t, test.file))
 			}
-			c.PullSecrets = func() (all [][]byte) {
+			c.PullSecrets = func(context.Context, string) (all [][]byte, err error) {
 				for _, s := range test.secrets {
 					all = append(all, []byte(s))
 				}
-				return all
+				return all, nil
+			}
+			creds, err := c.Find(t.Context(), test.registry, "games/stk")
+			if err != nil {
+				t.Error(err)
 			}
 			var got []string
-			for _, cred := range c.Find(t.Context(), test.registry, "games/stk") {
+			for _, cred := range creds {
 				if cred.IdentityToken != "" {
 					cred.Username = "token:" + cred.IdentityToken
 				}

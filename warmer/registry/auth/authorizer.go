@@ -27,7 +27,7 @@ type Grant struct {
 // and the others wait.
 type Authorizer struct {
 	origin url.URL // of the host: scheme and host
-	find   func(ctx context.Context, repository string) []Credential
+	find   func(ctx context.Context, repository string) ([]Credential, error)
 	do     func(*http.Request) (*http.Response, error)
 
 	lock   chan struct{}
@@ -35,10 +35,10 @@ type Authorizer struct {
 	grants map[string]Grant // by repository
 }
 
-// New makes the authorizer of a host. find gives its credentials; do makes a request to a token server, following
+// New makes the authorizer of a host. find gives its credentials, and an error that is told when none of them is good; do makes a request to a token server, following
 // redirects without passing credentials on, and returns an answer other than 200 as an error, which matches
 // [warmer.ErrDenied] for 401 and 403.
-func New(scheme, host string, find func(ctx context.Context, repository string) []Credential, do func(*http.Request) (*http.Response, error)) *Authorizer {
+func New(scheme, host string, find func(ctx context.Context, repository string) ([]Credential, error), do func(*http.Request) (*http.Response, error)) *Authorizer {
 	return &Authorizer{origin: url.URL{Scheme: scheme, Host: host}, find: find, do: do, lock: make(chan struct{}, 1), grants: map[string]Grant{}}
 }
 
@@ -118,7 +118,7 @@ func scopeFor(repository, suggested string) string {
 
 // obtain tries the credentials from the nth on, and nobody's if there are none.
 func (a *Authorizer) obtain(ctx context.Context, repository string, nth int, scope string) (Grant, error) {
-	creds := a.find(ctx, repository)
+	creds, unread := a.find(ctx, repository)
 	if len(creds) == 0 && a.wants.Scheme == "bearer" {
 		creds = []Credential{{}}
 	}
@@ -136,6 +136,9 @@ func (a *Authorizer) obtain(ctx context.Context, repository string, nth int, sco
 		if !errors.Is(err, warmer.ErrDenied) {
 			break
 		}
+	}
+	if unread != nil && errors.Is(err, warmer.ErrDenied) {
+		err = fmt.Errorf("%w (%w)", err, unread)
 	}
 	return Grant{}, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -22,9 +23,10 @@ import (
 type Credentials struct {
 	// Files are docker config.json files; one that is not there is passed over. Credential helpers that they name are run.
 	Files []string
-	// PullSecrets gives the contents of secrets of type kubernetes.io/dockerconfigjson; it may be nil. Credential helpers
-	// that these name are not run: whoever can write a secret shall not start programs on the node.
-	PullSecrets func() [][]byte
+	// PullSecrets gives the contents of those secrets of type kubernetes.io/dockerconfigjson that are for a repository; it
+	// may be nil. The error is about others that could not be read. Credential helpers that they name are not run: whoever
+	// can write a secret shall not start programs on the node.
+	PullSecrets func(ctx context.Context, repository string) ([][]byte, error)
 	// ECR gives the login of an Amazon ECR registry when nothing else is known for it; nil asks Amazon with the node's role.
 	ECR func(registry string) (username, password string, err error)
 	// Log is told of what cannot be read; nil discards it.
@@ -32,14 +34,21 @@ type Credentials struct {
 }
 
 // Find gives the credentials for a repository of a registry in the order in which to try them: pull secrets, files, Amazon.
-func (c Credentials) Find(ctx context.Context, registry, repository string) []Credential {
+// The error is about pull secrets that could not be read: it matters if what was found is refused.
+func (c Credentials) Find(ctx context.Context, registry, repository string) ([]Credential, error) {
 	log := c.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	var found []Credential
+	var unread error
 	if c.PullSecrets != nil {
-		for _, raw := range c.PullSecrets() {
+		var secrets [][]byte
+		secrets, unread = c.PullSecrets(ctx, repository)
+		if unread != nil {
+			log.Warn("pull secrets could not be read", "repository", repository, "err", unread)
+		}
+		for _, raw := range secrets {
 			config, err := ParseConfig(raw)
 			if err != nil {
 				log.Warn("pull secret ignored", "err", err)
@@ -63,7 +72,7 @@ func (c Credentials) Find(ctx context.Context, registry, repository string) []Cr
 			found = append(found, cred)
 		}
 	}
-	return slices.Compact(found)
+	return slices.Compact(found), unread
 }
 
 func inFile(ctx context.Context, file, registry, repository string) ([]Credential, error) {
@@ -132,7 +141,7 @@ func runHelper(ctx context.Context, name, registry string) (Credential, error) {
 func (c Credentials) ecr(registry string) (Credential, error) {
 	login := c.ECR
 	if login == nil {
-		login = ecr.NewECRHelper().Get
+		login = ecr.NewECRHelper(ecr.WithLogger(io.Discard)).Get // what fails is returned, too
 	}
 	user, password, err := login(registry)
 	return Credential{Username: user, Password: password}, err
