@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -170,13 +171,12 @@ func podOf(server *unstructured.Unstructured) (*corev1.Pod, error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, pod); err != nil {
 		return nil, err
 	}
+	labels := map[string]string{"agones.dev/role": "gameserver", "agones.dev/gameserver": server.GetName(), "agones.dev/safe-to-evict": "false"}
+	maps.Copy(labels, pod.Labels)
+	maps.Copy(labels, server.GetLabels())
 	pod.ObjectMeta = metav1.ObjectMeta{
-		Namespace: server.GetNamespace(), Name: server.GetName(), Annotations: pod.Annotations,
-		Labels:          map[string]string{"agones.dev/role": "gameserver", "agones.dev/gameserver": server.GetName(), "agones.dev/safe-to-evict": "false"},
+		Namespace: server.GetNamespace(), Name: server.GetName(), Labels: labels, Annotations: pod.Annotations,
 		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(server, server.GroupVersionKind())},
-	}
-	for name, value := range server.GetLabels() {
-		pod.Labels[name] = value
 	}
 	pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	sdk := corev1.Container{

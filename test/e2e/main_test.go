@@ -79,8 +79,8 @@ func runInside(m *testing.M, dir string) (code int, err error) {
 	return code, e2e.Stop()
 }
 
-// setUp starts a cluster of two nodes with all that the tests share: WarmSets, Agones' types and somebody who plays Agones. The
-// warmer itself is installed by the first test that needs it.
+// setUp starts a cluster of two nodes, with Agones' types and somebody who plays Agones. The warmer is installed by the first test
+// that needs it.
 func setUp(ctx context.Context, dir string) (err error) {
 	if e2e.Cluster, err = cluster.Start(ctx, dir, os.Getenv(cluster.Env), registry+"/pause:e2e"); err != nil {
 		return err
@@ -97,7 +97,7 @@ func setUp(ctx context.Context, dir string) (err error) {
 	if e2e.b, err = e2e.AddNode(ctx, cluster.NodeOptions{Name: "node-b", Arm64: true}); err != nil {
 		return err
 	}
-	if err := apply(ctx, root+"/config/crd", root+"/warmer/kube/kubetest/agones.yaml"); err != nil {
+	if err := apply(ctx, root+"/warmer/kube/kubetest/agones.yaml"); err != nil {
 		return err
 	}
 	go playAgones(ctx) // until the program ends
@@ -119,7 +119,25 @@ func need(t *testing.T) {
 	if e2e.missing != "" {
 		t.Skip(e2e.missing)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			report(t)
+		}
+	})
 	install(t)
+}
+
+// report says how the cluster is.
+func report(t *testing.T) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"get", "nodes,pods,warmsets,nodecaches", "-A", "-o", "wide"},
+		{"get", "events", "-A", "--sort-by=.metadata.creationTimestamp"},
+		{"logs", "-n", "pitcrew-system", "-l", "app.kubernetes.io/name=pitcrew-warmer", "--prefix", "--tail=30"},
+	} {
+		out, err := e2e.Kubectl(withoutCancel(t), args...)
+		t.Logf("kubectl %v: %v\n%s", args, err, out[max(0, len(out)-6000):])
+	}
 }
 
 // until waits for something that the cluster does.

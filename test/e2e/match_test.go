@@ -24,25 +24,28 @@ type match struct {
 	Races                     int
 }
 
-// The real game with the real sidecar in a pod as docs/sidecar.md describes it: it gets Ready from a warm image, players race on
+// The real game with the real sidecar in a pod of its chart: it gets Ready from a warm image, players race on
 // it, and a deletion of the pod in mid-race waits for the race's end.
 func TestAMatchEndsBeforeItsPod(t *testing.T) {
 	need(t)
-	kubectl(t, "apply", "-f", "testdata/stk.yaml")
-	t.Cleanup(func() {
-		if _, err := e2e.Kubectl(withoutCancel(t), "delete", "-f", "testdata/stk.yaml", "--timeout=60s", "--cascade=foreground"); err != nil {
-			t.Error(err)
-		}
+	helmInstall(t, "stk-fleet", "default", values{
+		"image": registry + "/stk-server:1.4", "replicas": 0,
+		"autoscaler":   values{"enabled": false},
+		"sidecar":      values{"image": values{"registry": registry, "tag": "e2e"}},
+		"drain":        values{"timeoutSeconds": 240, "lobbyGraceSeconds": 1},
+		"serverConfig": values{"ai-anywhere": true, "start-game-counter": 2, "voting-timeout": 5}, // bots play, and at once
+		"placement":    values{"architectures": []any{"amd64"}},
 	})
+	t.Cleanup(func() { helmUninstall(t, "stk-fleet", "default") })
 	fetchPlayers(t) // meanwhile
-	if _, err := program(t, "warmer", "gate", "fleet/stk", "-n", "default", "--timeout", "3m"); err != nil {
+	if _, err := program(t, "warmer", "gate", "fleet/stk-fleet", "-n", "default", "--timeout", "3m"); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	scale(t, "stk", 1)
+	scale(t, "stk-fleet", 1)
 	var pod *corev1.Pod
 	until(t, "a server that is Ready", func() error {
-		pod = anyPod(t, "stk")
+		pod = anyPod(t, "stk-fleet")
 		s, err := asked(t.Context(), pod)
 		if err == nil && s.AgonesState != "Ready" {
 			err = fmt.Errorf("it is %+v", s)

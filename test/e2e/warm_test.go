@@ -11,51 +11,36 @@ import (
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-var installed sync.Once
+var installed struct {
+	sync.Once
+	done bool
+}
 
 // agentLabels are those of agents' pods.
-var agentLabels = client.MatchingLabels{"app": "pitcrew-warmer-agent"}
+var agentLabels = client.MatchingLabels{"app.kubernetes.io/component": "agent"}
 
-// install brings the warmer into the cluster, and has it fetch what every game server's pod has besides the game.
+// install brings the warmer into the cluster by its chart, and has it fetch what every game server's pod has besides the game.
 func install(t *testing.T) {
 	t.Helper()
 	installed.Do(func() {
-		kubectl(t, "create", "namespace", "pitcrew-system")
-		for _, name := range []string{root + "/config/rbac", "testdata/warmer.yaml"} {
-			kubectl(t, "apply", "-f", name)
-		}
-		until(t, "controller", func() error {
-			d := &appsv1.Deployment{}
-			if err := e2e.Get(t.Context(), types.NamespacedName{Namespace: "pitcrew-system", Name: "pitcrew-warmer-controller"}, d); err != nil {
-				return err
-			}
-			if d.Status.ReadyReplicas != 1 {
-				return fmt.Errorf("%d of 1 are ready", d.Status.ReadyReplicas)
-			}
-			return nil
+		helmInstall(t, "pitcrew", "pitcrew-system", values{
+			"image": values{"registry": registry, "tag": "e2e"},
+			"agent": values{
+				"containerd": values{"hostsDir": "/var/lib/certs.d"},
+				"disk":       values{"floor": "50MiB", "floorPercent": 1}, // the machine's disk is shared with others
+			},
 		})
-		until(t, "agents", func() error { return agents(t, 2) })
 		warmSet(t, "pods", "", "sidecar")
 		kubectl(t, "wait", "--for=condition=Warm", "warmset/pods", "--timeout=60s")
+		installed.done = true
 	})
-}
-
-// agents says whether so many are ready.
-func agents(t *testing.T, n int32) error {
-	d := &appsv1.DaemonSet{}
-	if err := e2e.Get(t.Context(), types.NamespacedName{Namespace: "pitcrew-system", Name: "pitcrew-warmer-agent"}, d); err != nil {
-		return err
+	if !installed.done {
+		t.Fatal("the warmer could not be installed: see the first test")
 	}
-	if d.Status.NumberReady != n {
-		return fmt.Errorf("%d of %d are ready", d.Status.NumberReady, n)
-	}
-	return nil
 }
 
 // manifest writes an object's YAML for kubectl.

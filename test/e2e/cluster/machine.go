@@ -65,6 +65,10 @@ func (s *nodeSpec) mounts() error {
 			return err
 		}
 	}
+	// As an init system does: volumes can ask for what is mounted later, and get nothing from outside.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("share mounts: %w", err)
+	}
 	return s.forward()
 }
 
