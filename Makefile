@@ -62,6 +62,9 @@ bench-warmer: build ## a real containerd is warmed, against ctr and the AWS samp
 	@./scripts/deps.sh bench-warmer
 	cd test/bench && go run . -warmer
 
+bench-kube: ## a Fleet's new image reaches a thousand nodes, on a real kube-apiserver; writes docs/benchmarks-kube.md
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) go test -count=1 -v -timeout 30m -run '^TestManyNodes$$' ./cmd/warmer -nodes 1000 -rounds 5 -doc "$$PWD/docs/benchmarks-kube.md"
+
 prove-cosign: build ## the real cosign accepts what builder signs
 	@./scripts/deps.sh cosign
 	./scripts/prove-cosign.sh
@@ -79,7 +82,7 @@ prove-containerd: ## a real containerd 2, 1.7 and the distribution's are warmed,
 prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first build takes ten minutes
 	@./scripts/deps.sh containerd
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -timeout 20m ./warmer/kube/... && \
-	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate' ./cmd/warmer
+	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate|ManyNodes' ./cmd/warmer
 
 e2e: build ## the whole product on a real cluster of two nodes, whose first build takes ten minutes; as root
 	@./scripts/deps.sh e2e
@@ -99,4 +102,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin dist .cache
 
-.PHONY: help build images release-dry-run test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images release-dry-run test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer bench-kube prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/match"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+
+	"github.com/pitcrew-dev/pitcrew/internal/worktreetest"
 )
 
 const (
@@ -158,22 +160,9 @@ func checkAnnotations(t *testing.T, name string, got map[string]string, revision
 func commit(t *testing.T) (tree, revision string) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("compiles for two platforms; run without -short")
+		t.Skip("-short: compiles for two platforms")
 	}
-	source, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree = t.TempDir()
-	who := []string{
-		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_AUTHOR_DATE=2001-02-03T04:05:06Z",
-		"GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com", "GIT_COMMITTER_DATE=2001-02-03T04:05:06Z",
-	}
-	command(t, tree, nil, "git", "init", "--quiet")
-	command(t, source, nil, "git", "--git-dir="+filepath.Join(tree, ".git"), "--work-tree=.", "add", "--all")
-	command(t, tree, who, "git", "commit", "--quiet", "--no-gpg-sign", "--message", "as it is")
-	command(t, tree, nil, "git", "reset", "--quiet", "--hard")
-	return tree, strings.TrimSpace(command(t, tree, nil, "git", "rev-parse", "HEAD"))
+	return worktreetest.Commit(t, "..")
 }
 
 // build runs the script that make images runs, and reads back what it wrote.

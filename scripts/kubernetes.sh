@@ -11,14 +11,12 @@ ln -sf "$containerd"/{containerd,containerd-shim-runc-v2,ctr} "$bin/"
 cd test/kube
 version=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 minor=${version#v1.}
-# kubectl takes its version from client-go, the others from component-base.
-flags="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*} -X k8s.io/client-go/pkg/version.gitVersion=$version"
+flags="-X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
 CGO_ENABLED=0 go build -ldflags "-s -w $flags" -o "$bin/" \
   k8s.io/kubernetes/cmd/kube-controller-manager \
   k8s.io/kubernetes/cmd/kube-scheduler \
   k8s.io/kubernetes/cmd/kubelet \
-  k8s.io/kubernetes/cmd/kube-proxy \
-  k8s.io/kubernetes/cmd/kubectl
+  k8s.io/kubernetes/cmd/kube-proxy
 
 # containerd pulls for the architecture that it was compiled for, and no setting changes that. This one was compiled for
 # this machine and pulls for another one: github.com/containerd/platforms is replaced by a copy that says arm64.

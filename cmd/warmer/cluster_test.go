@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,6 +105,27 @@ func TestAClusterWarmsWhatAFleetAnnounces(t *testing.T) {
 	if code, stdout, stderr := command(t, "status", "--kubeconfig", admin); code != 0 || strings.Count(stdout, "Warm") != 2 || !strings.Contains(stdout, r.reg.Reference("game:2")) {
 		t.Errorf("status: exit code %d\n%s%s", code, stdout, stderr)
 	}
+
+	t.Run("two sets want an image with different limits", func(t *testing.T) {
+		for name, limit := range map[string]string{"fast": "10Mi", "slow": "5Mi"} {
+			set := warmSet(name, r.reg.Reference("game:1"))
+			set.Spec.Limits = &v1alpha1.Limits{Bandwidth: new(resource.MustParse(limit))}
+			if err := s.Create(t.Context(), set); err != nil {
+				t.Fatal(err)
+			}
+			wantSet(t, s, name, "1 1 0 AsExpected")
+		}
+		kubetest.Eventually(t, func() error {
+			c := &v1alpha1.NodeCache{}
+			if err := s.Get(t.Context(), types.NamespacedName{Name: "n"}, c); err != nil {
+				return err
+			}
+			if c.Status.Bandwidth != 5<<20 {
+				return fmt.Errorf("the node says that its limit is %d, want the lower one", c.Status.Bandwidth)
+			}
+			return nil
+		})
+	})
 
 	t.Run("an image that the registry lost is told of", func(t *testing.T) {
 		code, _, stderr := command(t, "gate", "fleet/stk", "-n", "default", "--kubeconfig", admin, "--every", "50ms", "--timeout", "10s", "--image", r.reg.Reference("game:gone"), "--announce")

@@ -33,7 +33,7 @@ Of several controllers with the same --lease-namespace one works. It ends, with 
 			if err != nil {
 				return misuse{err}
 			}
-			config.QPS, config.Burst = 100, 200
+			config.QPS = -1 // the server knows best
 			o.Log = cli.Log(c.Context())
 			o.Log.Info("controller started", "version", version)
 			return controller.Run(c.Context(), config, o)

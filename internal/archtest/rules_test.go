@@ -22,7 +22,7 @@ var system = []string{"os", "net", "syscall", "golang.org/x/sys"}
 
 var (
 	products = []string{"builder", "warmer", "sidecar"}
-	outer    = []string{"cmd", "examples", "scripts", "test"}
+	outer    = []string{"cmd", "docs", "examples", "images", "scripts", "test"}
 )
 
 var rules = []rule{

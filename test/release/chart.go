@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -118,7 +119,7 @@ func unpacked(ctx context.Context, img v1.Image, ref string) (c *chart.Chart, ar
 
 // withRegistry runs f with a registry in this process, and Helm's client for it.
 func withRegistry(f func(host string, helm *helmregistry.Client) error) error {
-	server := httptest.NewServer(registry.New(registry.Logger(discard())))
+	server := httptest.NewServer(registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, 0))))
 	defer server.Close()
 	// No credentials are needed, so none are looked for.
 	helm, err := helmregistry.NewClient(helmregistry.ClientOptPlainHTTP(), helmregistry.ClientOptWriter(io.Discard),

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log"
 	"maps"
 	"os"
 	"path/filepath"
@@ -28,8 +27,6 @@ const sums = "SHA256SUMS"
 
 // platforms are those of every program.
 var platforms = []string{"linux/amd64", "linux/arm64"}
-
-func discard() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // verify reads everything that would be published. All faults are reported.
 func (r release) verify(ctx context.Context, stdout io.Writer) error {
@@ -291,7 +288,7 @@ func (r release) chart(ctx context.Context, file string) (string, error) {
 		case !bytes.Equal(pulled, archive):
 			return "", errors.New("the layout has another archive")
 		case c.Name() != name || c.Metadata.Version != version || c.Metadata.AppVersion != r.version:
-			return "", fmt.Errorf("Chart.yaml says %s %s, appVersion %s; want appVersion %s", c.Name(), c.Metadata.Version, c.Metadata.AppVersion, r.version)
+			return "", fmt.Errorf("its Chart.yaml says %s %s, appVersion %s; want appVersion %s", c.Name(), c.Metadata.Version, c.Metadata.AppVersion, r.version)
 		}
 		return base, nil
 	}

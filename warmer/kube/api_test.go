@@ -1,13 +1,18 @@
 package kube_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
@@ -110,4 +115,49 @@ func TestTheServerRefusesWhatIsWrong(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestWhatKubectlGetShows(t *testing.T) {
+	s := kubetest.Start(t)
+	set := &v1alpha1.WarmSet{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: v1alpha1.WarmSetSpec{Images: []v1alpha1.WantedImage{{Ref: "r.test/stk:1"}}}}
+	if err := s.Create(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	set.Status = v1alpha1.WarmSetStatus{
+		Nodes: v1alpha1.NodeCounts{Desired: 3, Warm: 2, Failed: 1}, BytesRemaining: 700, ETA: &metav1.Duration{Duration: 90 * time.Second},
+		Conditions: []metav1.Condition{{Type: v1alpha1.Warm, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPulling, LastTransitionTime: metav1.Now()}},
+	}
+	if err := s.Status().Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	web, err := rest.HTTPClientFor(s.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer web.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Config().Host+"/apis/pitcrew.dev/v1alpha1/warmsets", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	resp, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var table metav1.Table
+	if err := json.NewDecoder(resp.Body).Decode(&table); err != nil || len(table.Rows) != 1 {
+		t.Fatalf("table with %d rows: %v", len(table.Rows), err)
+	}
+	got := map[string]string{}
+	for i, c := range table.ColumnDefinitions {
+		got[c.Name] = fmt.Sprint(table.Rows[0].Cells[i])
+	}
+	delete(got, "Age")
+	want := map[string]string{
+		"Name": "s", "Desired": "3", "Warm": "2", "Failed": "1", "Remaining": "700", "ETA": "1m30s", "Ready": "False", "Reason": v1alpha1.ReasonPulling, "Fleet": "<nil>",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
 }

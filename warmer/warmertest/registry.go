@@ -170,3 +170,24 @@ func (r *Registry) Pace(bytesPerSecond int) {
 	defer r.mu.Unlock()
 	r.pace = bytesPerSecond
 }
+
+// Login has the registry ask for a name and a password from now on.
+func (r *Registry) Login(user, password string) {
+	r.Fail(func(w http.ResponseWriter, req *http.Request) bool {
+		u, p, ok := req.BasicAuth()
+		if ok && u == user && p == password {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+}
+
+// Lose has the registry know of nothing from now on.
+func (r *Registry) Lose() {
+	r.Fail(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusNotFound)
+		return true
+	})
+}

@@ -69,8 +69,8 @@ table inet pitcrew {
   set sources6 { type ipv6_addr; flags dynamic, timeout; timeout 1m; size 65536; }
   chain input {
     type filter hook input priority filter; policy accept;
-    udp dport {{ .Values.port }} update @sources4 { ip saddr limit rate over {{ $r.packetsPerSecond }}/second burst {{ $r.burst }} packets } counter drop
-    udp dport {{ .Values.port }} update @sources6 { ip6 saddr limit rate over {{ $r.packetsPerSecond }}/second burst {{ $r.burst }} packets } counter drop
+    udp dport {{ .Values.port }} update @sources4 { ip saddr limit rate over {{ $r.packetsPerSecond | int64 }}/second burst {{ $r.burst | int64 }} packets } counter drop
+    udp dport {{ .Values.port }} update @sources6 { ip6 saddr limit rate over {{ $r.packetsPerSecond | int64 }}/second burst {{ $r.burst | int64 }} packets } counter drop
   }
 }
 {{- end }}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -182,9 +183,9 @@ func (c *Cluster) Logs() string {
 	if err != nil {
 		return err.Error()
 	}
-	var all string
+	var all strings.Builder
 	for _, n := range names {
-		all += tail(n) + "\n"
+		all.WriteString(tail(n) + "\n")
 	}
-	return all
+	return all.String()
 }

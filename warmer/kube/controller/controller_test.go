@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,7 +53,7 @@ func (c *cluster) account() *rest.Config {
 
 // quick are settings that keep tests from waiting.
 func quick() controller.Options {
-	return controller.Options{Coalesce: 10 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
+	return controller.Options{Coalesce: 10 * time.Millisecond, Counts: 20 * time.Millisecond, Bytes: 200 * time.Millisecond, Players: 300 * time.Millisecond, Discover: 50 * time.Millisecond, Lease: 2 * time.Second}
 }
 
 // control runs a controller until the test ends, or until the function that it returns is called.
@@ -642,4 +645,72 @@ func TestALeaderThatLosesTheAPIServerGivesUp(t *testing.T) {
 	c.control(c.account(), o)
 	c.create(set("t", "r.test/stk:1"))
 	c.wantStatus("t", "0 0 0 NoMatchingNodes Idle AsExpected")
+}
+
+func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
+	c := newCluster(t)
+	account := c.account()
+	c.create(set("s", "r.test/stk:1"))
+	c.Kill()
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o, log := quick(), &output{}
+	o.Probes, o.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil))
+	go func() { ended <- controller.Run(ctx, account, o) }()
+	wantProbe := func(path string, want int) {
+		t.Helper()
+		kubetest.Eventually(t, func() error {
+			m := listening.FindStringSubmatch(log.String())
+			if m == nil {
+				return errors.New("no probes are served")
+			}
+			web := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp, err := web.Get("http://" + m[1] + path)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != want {
+				return fmt.Errorf("%s is answered with %d, want %d", path, resp.StatusCode, want)
+			}
+			return nil
+		})
+	}
+	kubetest.Eventually(t, func() error {
+		if !strings.Contains(log.String(), "waiting for the API server") {
+			return errors.New("the controller does not say that it waits")
+		}
+		return nil
+	})
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusServiceUnavailable)
+	c.Restart(t)
+	c.wantStatus("s", "0 0 0 NoMatchingNodes Idle AsExpected")
+	wantProbe("/healthz", http.StatusOK)
+	wantProbe("/readyz", http.StatusOK)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run after its context ended: %v", err)
+	}
+}
+
+var listening = regexp.MustCompile(`probes are served" listen=(\S+)`)
+
+// output can be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }

@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -18,11 +20,20 @@ import (
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/decide"
 )
 
+// Of labels so many are written per second, and at once: a label of a thousand nodes shall not hold up anything else.
+const (
+	labelsPerSecond = 100
+	labelPause      = time.Second
+)
+
 // nodes labels nodes and takes their startup taint away.
-type nodes struct{ *work }
+type nodes struct {
+	*work
+	labels *rate.Limiter
+}
 
 func addNodes(w *work) error {
-	n := &nodes{w}
+	n := &nodes{w, rate.NewLimiter(labelsPerSecond, labelsPerSecond)}
 	return ctrl.NewControllerManagedBy(w.mgr).Named("node").
 		For(&corev1.Node{}, builder.WithPredicates(choice)).
 		Watches(&v1alpha1.NodeCache{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
@@ -57,12 +68,17 @@ func (n *nodes) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.R
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	settled, err := n.settled(ctx, sets)
-	if err != nil {
-		return ctrl.Result{}, err
+	settled := false // which matters to none but cold nodes
+	if decide.Cold(node) {
+		if settled, err = n.settled(ctx, sets); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	before := node.DeepCopy()
-	changed, thawed := decide.Node(node, cache, sets, settled)
+	changed, thawed := decide.Node(node, cache, n.prepare(sets), settled)
+	if changed && !thawed && !n.labels.Allow() {
+		return ctrl.Result{RequeueAfter: labelPause/2 + rand.N(labelPause)}, nil
+	}
 	if changed {
 		// The lock is for the taints, which a patch replaces as a whole.
 		if err := n.Patch(ctx, node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {

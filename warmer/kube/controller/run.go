@@ -2,22 +2,26 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/scheme"
 )
 
@@ -34,6 +38,9 @@ type Options struct {
 
 	// Coalesce is how long changes of nodes are collected before WarmSets are summed up.
 	Coalesce time.Duration
+	// Counts is how often a status is written in which nothing changed but how many nodes are warm or failed: each goes to
+	// every node.
+	Counts time.Duration
 	// Bytes is how often a status is written in which nothing but bytes changed.
 	Bytes time.Duration
 	// Players is how often a number of players is written that is not the first and not the last.
@@ -46,7 +53,7 @@ type Options struct {
 
 func (o *Options) complete() {
 	for d, fallback := range map[*time.Duration]time.Duration{
-		&o.Lease: 15 * time.Second, &o.Coalesce: 200 * time.Millisecond, &o.Bytes: 5 * time.Second, &o.Players: 30 * time.Second, &o.Discover: 15 * time.Second,
+		&o.Lease: 15 * time.Second, &o.Coalesce: 200 * time.Millisecond, &o.Counts: time.Second, &o.Bytes: 5 * time.Second, &o.Players: 30 * time.Second, &o.Discover: 15 * time.Second,
 	} {
 		if *d <= 0 {
 			*d = fallback
@@ -66,21 +73,25 @@ var logOnce sync.Once
 
 // Run works until ctx ends, when it returns nil. It gives up, with an error, if it lost its lease: another controller may
 // be at work, and this one has to begin anew.
-func Run(ctx context.Context, c *rest.Config, o Options) error {
+func Run(ctx context.Context, c *rest.Config, o Options) (err error) {
 	o.complete()
+	p, err := serveProbes(ctx, o.Probes, o.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	return run(ctx, c, o, &p.ready)
+}
+
+func run(ctx context.Context, c *rest.Config, o Options, ready *atomic.Bool) error {
 	log := logr.FromSlogHandler(o.Log.Handler())
 	logOnce.Do(func() { ctrllog.SetLogger(log) })
+	if err := await(ctx, c, o.Log); err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(c, managerOptions(o, log))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", c.Host, err)
-	}
-	if o.Probes != "" {
-		if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
-			return err
-		}
-		if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-			return err
-		}
 	}
 	w := &work{Client: mgr.GetClient(), mgr: mgr, events: mgr.GetEventRecorder("pitcrew-warmer"), o: o}
 	for _, add := range []func(*work) error{addSets, addNodes, addAgones} {
@@ -88,7 +99,38 @@ func Run(ctx context.Context, c *rest.Config, o Options) error {
 			return err
 		}
 	}
+	ready.Store(true)
+	defer ready.Store(false)
 	return mgr.Start(ctx)
+}
+
+// wait is how often an API server that does not answer is asked again.
+const wait = 2 * time.Second
+
+// await returns when the API server serves our kinds, which it does a moment after it answers, or never without their CRDs;
+// and when it refuses to say so, or ctx ends. To end instead would leave it to kubelet when to try again, which is
+// after minutes if the API server is away for longer.
+func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
+	api, err := discovery.NewDiscoveryClientForConfig(c)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", c.Host, err)
+	}
+	again := time.NewTicker(wait)
+	defer again.Stop()
+	for told := false; ; told = true {
+		_, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+		if err == nil || apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+			return nil
+		}
+		if !told {
+			log.Warn("waiting for the API server, and for the CRDs of pitcrew.dev", "error", err)
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func managerOptions(o Options, log logr.Logger) ctrl.Options {
@@ -97,11 +139,11 @@ func managerOptions(o Options, log logr.Logger) ctrl.Options {
 		Scheme: scheme.New(), Logger: log,
 		LeaderElection: o.LeaseNamespace != "", LeaderElectionID: "pitcrew-warmer", LeaderElectionNamespace: o.LeaseNamespace, LeaderElectionReleaseOnCancel: true,
 		LeaseDuration: new(o.Lease), RenewDeadline: new(o.Lease * 2 / 3), RetryPeriod: new(o.Lease / 8),
-		Metrics: metrics.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: o.Probes,
+		Metrics: metrics.Options{BindAddress: o.Metrics}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: &repeated},
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slim}},
+			ByObject:         map[client.Object]cache.ByObject{&corev1.Node{}: {Transform: slim}, &v1alpha1.NodeCache{}: {Transform: slim}},
 		},
 	}
 	if len(o.Namespaces) > 0 {
@@ -113,11 +155,18 @@ func managerOptions(o Options, log logr.Logger) ctrl.Options {
 	return m
 }
 
-// slim drops what is large in a node and of no use here.
+// slim drops what is large in objects of which there are many, and of no use here. What is patched is compared with what is
+// left.
 func slim(o any) (any, error) {
-	if n, ok := o.(*corev1.Node); ok {
-		n.ManagedFields, n.Annotations = nil, nil
-		n.Status = corev1.NodeStatus{Conditions: n.Status.Conditions}
+	switch o := o.(type) {
+	case *corev1.Node:
+		o.ManagedFields, o.Annotations = nil, nil
+		o.Status = corev1.NodeStatus{Conditions: o.Status.Conditions}
+	case *v1alpha1.NodeCache:
+		o.ManagedFields, o.Annotations = nil, nil
+		for i := range o.Status.Images {
+			o.Status.Images[i].Phases, o.Status.Images[i].Digest = nil, ""
+		}
 	}
 	return o, nil
 }

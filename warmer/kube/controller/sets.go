@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type sets struct {
 
 func addSets(w *work) error {
 	s := &sets{work: w, written: map[types.UID]time.Time{}}
-	every := func(ctx context.Context, _ client.Object) []reconcile.Request { return s.every(ctx) }
+	every := func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{{}} }
 	return ctrl.NewControllerManagedBy(w.mgr).Named("warmset").
 		For(&v1alpha1.WarmSet{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.NodeCache{}, after(w.o.Coalesce, every), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
@@ -43,60 +44,70 @@ var choice = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return decide.TakesPods(a) != decide.TakesPods(b) || !equality.Semantic.DeepEqual(a.Labels, b.Labels) || !equality.Semantic.DeepEqual(a.Spec.Taints, b.Spec.Taints)
 }}
 
-func (s *sets) every(ctx context.Context) []reconcile.Request {
-	all, err := s.warmSets(ctx)
-	if err != nil {
-		return nil // the cache is ending
-	}
-	out := make([]reconcile.Request, len(all))
-	for i := range all {
-		out[i] = named(all[i].Name)
-	}
-	return out
-}
-
-// Reconcile writes a status that changed; one in which only bytes did waits its turn.
+// Reconcile sums up one WarmSet, or all of them where a request has no name: a node may matter to any.
 func (s *sets) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
-	set := &v1alpha1.WarmSet{}
-	if err := s.Get(ctx, r.NamespacedName, set); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	now, err := s.sum(ctx, set)
+	all, err := s.warmSets(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	was := set.Status
-	switch decide.Compare(was, now) {
+	nodes, caches, err := s.look(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	var again time.Duration
+	var faults []error
+	for _, set := range s.prepare(all) {
+		if r.Name != "" && r.Name != set.Name {
+			continue
+		}
+		result, err := s.sum(ctx, set, decide.Status(set, nodes, caches))
+		faults = append(faults, err)
+		if wait := result.RequeueAfter; wait > 0 && (again == 0 || wait < again) {
+			again = wait
+		}
+	}
+	return ctrl.Result{RequeueAfter: again}, errors.Join(faults...)
+}
+
+// sum writes a status that changed; one in which only counts or bytes did waits its turn.
+func (s *sets) sum(ctx context.Context, set decide.Set, now v1alpha1.WarmSetStatus) (reconcile.Result, error) {
+	wait := time.Duration(0)
+	switch decide.Compare(set.Status, now) {
 	case decide.Nothing:
 		return ctrl.Result{}, nil
 	case decide.Bytes:
-		if wait := s.o.Bytes - time.Since(s.last(set.UID)); wait > 0 {
-			return ctrl.Result{RequeueAfter: wait}, nil
-		}
+		wait = s.o.Bytes
+	case decide.Counts:
+		wait = s.o.Counts
 	case decide.News:
 	}
-	set.Status = now
-	if err := s.Status().Update(ctx, set); err != nil {
+	if wait -= time.Since(s.last(set.UID)); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	was, next := set.Status, set.DeepCopy()
+	next.Status = now
+	if err := s.Status().Update(ctx, next); err != nil {
 		return conflicted(err)
 	}
 	s.wrote(set.UID)
-	s.tell(set, was)
+	s.tell(next, was)
 	return ctrl.Result{}, nil
 }
 
-func (s *sets) sum(ctx context.Context, set *v1alpha1.WarmSet) (v1alpha1.WarmSetStatus, error) {
+// look gives what is known of nodes, to be read only.
+func (s *sets) look(ctx context.Context) ([]corev1.Node, map[string]*v1alpha1.NodeCache, error) {
 	nodes, list := &corev1.NodeList{}, &v1alpha1.NodeCacheList{}
 	if err := s.List(ctx, nodes, client.UnsafeDisableDeepCopy); err != nil {
-		return v1alpha1.WarmSetStatus{}, err
+		return nil, nil, err
 	}
 	if err := s.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-		return v1alpha1.WarmSetStatus{}, err
+		return nil, nil, err
 	}
 	caches := make(map[string]*v1alpha1.NodeCache, len(list.Items))
 	for i := range list.Items {
 		caches[list.Items[i].Name] = &list.Items[i]
 	}
-	return decide.Status(set, nodes.Items, caches), nil
+	return nodes.Items, caches, nil
 }
 
 func (s *sets) last(id types.UID) time.Time {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
+	"github.com/pitcrew-dev/pitcrew/warmer/kube/decide"
 )
 
 // work is what all reconcilers share.
@@ -25,6 +27,15 @@ type work struct {
 	events events.EventRecorder
 	o      Options
 	agones atomic.Int32
+
+	mu      sync.Mutex
+	choices map[types.UID]chosen
+}
+
+// chosen is what a generation of a WarmSet comes to: a thousand nodes are compared with it.
+type chosen struct {
+	generation int64
+	decide.Choice
 }
 
 // What is known of Agones.
@@ -47,6 +58,25 @@ func (w *work) warmSets(ctx context.Context) ([]v1alpha1.WarmSet, error) {
 	list := &v1alpha1.WarmSetList{}
 	err := w.List(ctx, list, client.UnsafeDisableDeepCopy)
 	return list.Items, err
+}
+
+// prepare readies WarmSets, which are all of them, for being compared with nodes.
+func (w *work) prepare(all []v1alpha1.WarmSet) []decide.Set {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.choices
+	w.choices = make(map[types.UID]chosen, len(all))
+	out := make([]decide.Set, len(all))
+	for i := range all {
+		s := &all[i]
+		c, ok := known[s.UID]
+		if !ok || c.generation != s.Generation {
+			c = chosen{s.Generation, decide.Choose(&s.Spec)}
+		}
+		w.choices[s.UID] = c
+		out[i] = decide.Set{WarmSet: s, Choice: c.Choice}
+	}
+	return out
 }
 
 // named is a request for a cluster-scoped object.

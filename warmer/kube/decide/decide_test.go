@@ -112,6 +112,47 @@ func TestFromFleetFollowsThePodTemplate(t *testing.T) {
 	}
 }
 
+func TestFromFleetWarmsTheNodesThatPodsWouldOnlyTakeWarm(t *testing.T) {
+	const label = v1alpha1.WarmLabelPrefix + "x.f"
+	require := func(keys ...string) corev1.NodeSelectorTerm {
+		var t corev1.NodeSelectorTerm
+		for _, k := range keys {
+			t.MatchExpressions = append(t.MatchExpressions, corev1.NodeSelectorRequirement{Key: k, Operator: corev1.NodeSelectorOpExists})
+		}
+		return t
+	}
+	terms := func(t ...corev1.NodeSelectorTerm) *corev1.NodeSelector {
+		return &corev1.NodeSelector{NodeSelectorTerms: t}
+	}
+	for _, c := range []struct {
+		name       string
+		have, want *corev1.NodeSelector
+	}{
+		{"no affinity", nil, nil},
+		{"another condition stays", terms(require("zone", label)), terms(require("zone"))},
+		{"the only condition", terms(require(label)), nil},
+		{"one of two alternatives", terms(require("zone"), require(label)), nil},
+		{"both alternatives have others", terms(require("zone", label), require("role")), terms(require("zone"), require("role"))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := agones.Fleet{Spec: agones.FleetSpec{Template: pod("game:1")}}
+			p := &f.Spec.Template.Spec.Template.Spec
+			p.NodeSelector = map[string]string{label: "true", "role": "game"}
+			p.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: c.have.DeepCopy()}}
+			d := decide.FromFleet(&f, nil)
+			if diff := cmp.Diff(map[string]string{"role": "game"}, d.NodeSelector); diff != "" {
+				t.Errorf("NodeSelector (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.want, d.NodeAffinity); diff != "" {
+				t.Errorf("NodeAffinity (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.have, p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution); diff != "" {
+				t.Errorf("the Fleet itself was changed (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestFromFleetNamesPullSecrets(t *testing.T) {
 	f := agones.Fleet{ObjectMeta: metav1.ObjectMeta{Namespace: "games", Name: "f"}, Spec: agones.FleetSpec{Template: pod("game:2")}}
 	f.Spec.Template.Spec.Template.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "new"}, {Name: ""}}
@@ -169,7 +210,7 @@ func TestStatusSaysHowLongItTakes(t *testing.T) {
 		{"nobody can tell", at(0, 60, pulling, "a"), at(0, 60, pulling, "b"), 0},
 		{"all is warm", at(0, 0, warm, "a"), at(0, 0, warm, "b"), 0},
 	} {
-		got := decide.Status(set("game:1"), []corev1.Node{node("a"), node("b")}, map[string]*v1alpha1.NodeCache{"a": c.a, "b": c.b})
+		got := decide.Status(decide.Prepare(set("game:1")), []corev1.Node{node("a"), node("b")}, map[string]*v1alpha1.NodeCache{"a": c.a, "b": c.b})
 		if got.ETA == nil && c.want != 0 || got.ETA != nil && got.ETA.Duration != c.want {
 			t.Errorf("ETA where %s = %v, want %s", c.name, got.ETA, c.want)
 		}
@@ -273,7 +314,7 @@ func TestStatus(t *testing.T) {
 		{"a rejected image", rejected, []corev1.Node{node("a")}, caches{"a": cache("a", warm)}, "1 1 0 0 AllWarm Idle InvalidImage"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := decide.Status(c.set, c.nodes, c.caches)
+			s := decide.Status(decide.Prepare(c.set), c.nodes, c.caches)
 			var got strings.Builder
 			got.WriteString(fmt.Sprint(s.Nodes.Desired, s.Nodes.Warm, s.Nodes.Failed, s.BytesRemaining))
 			for _, k := range []string{v1alpha1.Warm, v1alpha1.Progressing, v1alpha1.Degraded} {
@@ -283,7 +324,7 @@ func TestStatus(t *testing.T) {
 				t.Errorf("Status = %s of generation %d, want %s of 3", got.String(), s.ObservedGeneration, c.want)
 			}
 			c.set.Status = s
-			if again := decide.Status(c.set, c.nodes, c.caches); decide.Compare(s, again) != decide.Nothing {
+			if again := decide.Status(decide.Prepare(c.set), c.nodes, c.caches); decide.Compare(s, again) != decide.Nothing {
 				t.Errorf("Status of the same differs: %s", cmp.Diff(s, again))
 			}
 		})
@@ -292,7 +333,7 @@ func TestStatus(t *testing.T) {
 
 func TestStatusQuotesTheFirstNode(t *testing.T) {
 	failed := image("game:1", v1alpha1.ImageFailed)
-	s := decide.Status(set("game:1"), []corev1.Node{node("b"), node("a")}, map[string]*v1alpha1.NodeCache{"a": cache("a", failed), "b": cache("b", failed)})
+	s := decide.Status(decide.Prepare(set("game:1")), []corev1.Node{node("b"), node("a")}, map[string]*v1alpha1.NodeCache{"a": cache("a", failed), "b": cache("b", failed)})
 	if got, want := meta.FindStatusCondition(s.Conditions, v1alpha1.Degraded).Message, "2 nodes failed: game:1: a: why"; got != want {
 		t.Errorf("Degraded says %q, want %q", got, want)
 	}
@@ -300,12 +341,24 @@ func TestStatusQuotesTheFirstNode(t *testing.T) {
 
 func TestCompareTellsBytesFromNews(t *testing.T) {
 	a := v1alpha1.WarmSetStatus{BytesRemaining: 1, Images: []v1alpha1.ImageStatus{{BytesRemaining: 1}}}
-	b, c := *a.DeepCopy(), *a.DeepCopy()
+	a.Conditions = []metav1.Condition{{Type: v1alpha1.Warm, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonPulling, Message: "0 of 2"}}
+	b, c, d, e := *a.DeepCopy(), *a.DeepCopy(), *a.DeepCopy(), *a.DeepCopy()
 	b.BytesRemaining, b.Images[0].BytesRemaining = 2, 3
-	c.Nodes.Warm = 1
-	if got := []decide.Difference{decide.Compare(a, a), decide.Compare(a, b), decide.Compare(a, c)}; !slices.Equal(got, []decide.Difference{decide.Nothing, decide.Bytes, decide.News}) {
+	c.Nodes.Warm, c.Images[0].Warm, c.Conditions[0].Message = 1, 1, "1 of 2"
+	d.Conditions[0].Reason = v1alpha1.ReasonImageFailed
+	e.ObservedGeneration = 2
+	got := []decide.Difference{decide.Compare(a, a), decide.Compare(a, b), decide.Compare(a, c), decide.Compare(a, d), decide.Compare(a, e)}
+	if !slices.Equal(got, []decide.Difference{decide.Nothing, decide.Bytes, decide.Counts, decide.News, decide.News}) {
 		t.Errorf("Compare = %v", got)
 	}
+}
+
+func prepared(sets []v1alpha1.WarmSet) []decide.Set {
+	out := make([]decide.Set, len(sets))
+	for i := range sets {
+		out[i] = decide.Prepare(&sets[i])
+	}
+	return out
 }
 
 func TestNode(t *testing.T) {
@@ -335,7 +388,7 @@ func TestNode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := node("n")
 			n.Labels, n.Spec.Taints = c.labels, c.taints
-			changed, thawed := decide.Node(&n, c.cache, c.sets, true)
+			changed, thawed := decide.Node(&n, c.cache, prepared(c.sets), true)
 			if got := fmt.Sprint(n.Labels, len(n.Spec.Taints), changed, thawed); got != c.want {
 				t.Errorf("Node = %s, want %s", got, c.want)
 			}
@@ -408,8 +461,8 @@ func TestNoObjectOfALargeClusterIsLarge(t *testing.T) {
 		nodes = append(nodes, n)
 		caches[n.Name] = cache(n.Name, all...)
 	}
-	s.Status = decide.Status(s, nodes, caches)
-	if again := decide.Status(s, nodes, caches); decide.Compare(s.Status, again) != decide.Nothing {
+	s.Status = decide.Status(decide.Prepare(s), nodes, caches)
+	if again := decide.Status(decide.Prepare(s), nodes, caches); decide.Compare(s.Status, again) != decide.Nothing {
 		t.Error("where nothing happens a status would be written again")
 	}
 	list := v1alpha1.NodeCacheStatus{Images: make([]v1alpha1.CachedImage, 1024)}

@@ -1,8 +1,6 @@
 package decide
 
-import (
-	"time"
-)
+import "time"
 
 // Work is what a node has still to fetch, and how fast it was of late; 0 if it does not say.
 type Work struct{ Remaining, PerSecond int64 }
@@ -46,5 +44,5 @@ func roundUp(d time.Duration) time.Duration {
 	case d <= time.Hour:
 		step = time.Minute
 	}
-	return (d + step - 1) / step * step
+	return (d + step - 1).Truncate(step)
 }

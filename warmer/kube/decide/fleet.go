@@ -53,13 +53,46 @@ func FromFleet(f *agones.Fleet, sets []agones.GameServerSet) Derived {
 			secrets = append(secrets, older.ImagePullSecrets...)
 		}
 	}
-	d := Derived{NodeSelector: pod.NodeSelector, Tolerations: pod.Tolerations}
+	d := Derived{NodeSelector: withoutWarm(pod.NodeSelector), Tolerations: pod.Tolerations}
 	if a := pod.Affinity; a != nil && a.NodeAffinity != nil {
-		d.NodeAffinity = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+		d.NodeAffinity = affinityWithoutWarm(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 	}
 	d.sort(refs)
 	d.secrets(f.Namespace, secrets)
 	return d
+}
+
+// withoutWarm leaves out the labels of nodes that are warm: pods that ask for them want what the WarmSet is to bring about.
+func withoutWarm(selector map[string]string) map[string]string {
+	var out map[string]string
+	for k, v := range selector {
+		if strings.HasPrefix(k, v1alpha1.WarmLabelPrefix) {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[k] = v
+	}
+	return out
+}
+
+func affinityWithoutWarm(s *corev1.NodeSelector) *corev1.NodeSelector {
+	if s == nil {
+		return nil
+	}
+	s = s.DeepCopy()
+	for i := range s.NodeSelectorTerms {
+		t := &s.NodeSelectorTerms[i]
+		before := len(t.MatchExpressions)
+		t.MatchExpressions = slices.DeleteFunc(t.MatchExpressions, func(r corev1.NodeSelectorRequirement) bool {
+			return strings.HasPrefix(r.Key, v1alpha1.WarmLabelPrefix)
+		})
+		if before > 0 && len(t.MatchExpressions)+len(t.MatchFields) == 0 { // terms are alternatives, and this one is no condition any more
+			return nil
+		}
+	}
+	return s
 }
 
 func (d *Derived) secrets(namespace string, names []corev1.LocalObjectReference) {

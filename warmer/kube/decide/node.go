@@ -13,14 +13,17 @@ import (
 // Node makes a node's labels say which WarmSets are warm there, takes its cold taint away if everything that applies is,
 // and says whether either changed something. It never adds a taint. With nothing that applies, a node is warm once its
 // agent has looked at it. settled says that sets are complete: before, no taint goes.
-func Node(n *corev1.Node, cache *v1alpha1.NodeCache, sets []v1alpha1.WarmSet, settled bool) (changed, thawed bool) {
-	labels, all := map[string]bool{}, settled && cache != nil && Belongs(cache, n) && cache.Status.Observed
+func Node(n *corev1.Node, cache *v1alpha1.NodeCache, sets []Set, settled bool) (changed, thawed bool) {
+	if cache != nil && !Belongs(cache, n) {
+		cache = nil
+	}
+	labels, all := map[string]bool{}, settled && cache != nil && cache.Status.Observed
 	for i := range sets {
 		s := &sets[i]
-		if chosen, err := NodesOf(&s.Spec); err != nil || !chosen.Match(n) || len(s.Spec.Images) == 0 {
+		if s.err != nil || len(s.refs) == 0 || !s.nodes.Match(n) {
 			continue
 		}
-		if warm(n, cache, s) {
+		if warm(cache, s) {
 			labels[WarmLabel(s.Name)] = true
 		} else {
 			all = false
@@ -39,9 +42,9 @@ func Cold(n *corev1.Node) bool { return slices.ContainsFunc(n.Spec.Taints, cold)
 
 func cold(t corev1.Taint) bool { return t.Key == v1alpha1.ColdTaint }
 
-func warm(n *corev1.Node, cache *v1alpha1.NodeCache, s *v1alpha1.WarmSet) bool {
-	for _, w := range s.Spec.Images {
-		if c := Find(cache, n, w.Ref, s.Spec.Layers); c == nil || c.State != v1alpha1.ImageWarm {
+func warm(cache *v1alpha1.NodeCache, s *Set) bool {
+	for _, ref := range s.refs {
+		if c := find(cache, ref, s.Spec.Layers); c == nil || c.State != v1alpha1.ImageWarm {
 			return false
 		}
 	}

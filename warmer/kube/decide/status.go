@@ -14,14 +14,13 @@ import (
 
 // Status says how far a WarmSet is: old with what changed, so that a condition keeps the time of its last change. caches
 // are by node name.
-func Status(set *v1alpha1.WarmSet, nodes []corev1.Node, caches map[string]*v1alpha1.NodeCache) v1alpha1.WarmSetStatus {
+func Status(set Set, nodes []corev1.Node, caches map[string]*v1alpha1.NodeCache) v1alpha1.WarmSetStatus {
 	t := tally{set: set}
 	for _, w := range set.Spec.Images {
 		t.images = append(t.images, v1alpha1.ImageStatus{Ref: w.Ref})
 	}
-	chosen, err := NodesOf(&set.Spec)
 	for i := range nodes {
-		if n := &nodes[i]; err == nil && TakesPods(n) && chosen.Match(n) {
+		if n := &nodes[i]; set.err == nil && TakesPods(n) && set.nodes.Match(n) {
 			t.node(n, caches[n.Name])
 		}
 	}
@@ -33,7 +32,7 @@ func Status(set *v1alpha1.WarmSet, nodes []corev1.Node, caches map[string]*v1alp
 		ObservedGeneration: set.Generation, Nodes: t.nodes, Images: t.images, BytesRemaining: t.remaining, ETA: eta,
 		Conditions: set.Status.DeepCopy().Conditions,
 	}
-	for _, c := range t.conditions(err) {
+	for _, c := range t.conditions(set.err) {
 		c.ObservedGeneration = set.Generation
 		meta.SetStatusCondition(&out.Conditions, c)
 	}
@@ -41,7 +40,7 @@ func Status(set *v1alpha1.WarmSet, nodes []corev1.Node, caches map[string]*v1alp
 }
 
 type tally struct {
-	set       *v1alpha1.WarmSet
+	set       Set
 	images    []v1alpha1.ImageStatus
 	nodes     v1alpha1.NodeCounts
 	remaining int64
@@ -54,10 +53,13 @@ type tally struct {
 func (t *tally) node(n *corev1.Node, cache *v1alpha1.NodeCache) {
 	warm, failed, going := true, false, false
 	var work Work
+	if cache != nil && !Belongs(cache, n) {
+		cache = nil
+	}
 	for i := range t.images {
 		s := &t.images[i]
 		s.Desired++
-		c := Find(cache, n, s.Ref, t.set.Spec.Layers)
+		c := find(cache, t.set.refs[i], t.set.Spec.Layers)
 		switch {
 		case c == nil:
 			warm, going = false, true
@@ -105,22 +107,12 @@ func one(b bool) int32 {
 	return 0
 }
 
-// Find is what a node says of an image; nil if it does not.
-func Find(cache *v1alpha1.NodeCache, n *corev1.Node, ref string, layers v1alpha1.Layers) *v1alpha1.CachedImage {
-	if cache == nil || !Belongs(cache, n) {
+// find is what a node says of an image; nil if it does not.
+func find(cache *v1alpha1.NodeCache, ref string, layers v1alpha1.Layers) *v1alpha1.CachedImage {
+	if cache == nil {
 		return nil
 	}
-	if layers == "" {
-		layers = v1alpha1.AllLayers
-	}
-	if c := find(cache, ref, layers); c != nil {
-		return c
-	}
-	full, _ := Normal(ref) // what is none is looked for as it is
-	return find(cache, full, layers)
-}
-
-func find(cache *v1alpha1.NodeCache, ref string, layers v1alpha1.Layers) *v1alpha1.CachedImage {
+	layers = cmp.Or(layers, v1alpha1.AllLayers)
 	for i := range cache.Status.Images {
 		if c := &cache.Status.Images[i]; c.Ref == ref && c.Layers == layers {
 			return c
@@ -180,6 +172,8 @@ const (
 	Nothing Difference = iota
 	// Bytes alone can wait.
 	Bytes
+	// Counts of nodes can wait a little.
+	Counts
 	// News should be written at once.
 	News
 )
@@ -193,6 +187,9 @@ func Compare(a, b v1alpha1.WarmSetStatus) Difference {
 	if equality.Semantic.DeepEqual(a, b) {
 		return Bytes
 	}
+	if equality.Semantic.DeepEqual(withoutCounts(a), withoutCounts(b)) {
+		return Counts
+	}
 	return News
 }
 
@@ -201,6 +198,19 @@ func withoutBytes(s v1alpha1.WarmSetStatus) v1alpha1.WarmSetStatus {
 	s.BytesRemaining, s.ETA = 0, nil
 	for i := range s.Images {
 		s.Images[i].BytesRemaining = 0
+	}
+	return s
+}
+
+// withoutCounts leaves what conditions are, and why.
+func withoutCounts(s v1alpha1.WarmSetStatus) v1alpha1.WarmSetStatus {
+	s = *s.DeepCopy()
+	s.Nodes = v1alpha1.NodeCounts{}
+	for i := range s.Images {
+		s.Images[i] = v1alpha1.ImageStatus{Ref: s.Images[i].Ref}
+	}
+	for i := range s.Conditions {
+		s.Conditions[i].Message = ""
 	}
 	return s
 }

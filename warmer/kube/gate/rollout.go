@@ -104,7 +104,7 @@ func (g *Gate) Roll(ctx context.Context, tell func(Rollout)) error {
 	for first := true; ; first = false {
 		r, err := g.servers(ctx, container)
 		switch {
-		case errors.Is(err, ErrNoTarget), errors.Is(err, ErrNotRolledOut), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		case errors.Is(err, ErrNotRolledOut), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			return err
 		case err != nil && ctx.Err() == nil: // it is waited for
 			r = last
@@ -145,13 +145,15 @@ func (g *Gate) change(ctx context.Context) (container string, err error) {
 
 func (g *Gate) servers(ctx context.Context, container string) (Rollout, error) {
 	f, err := g.fleet(ctx)
-	if err != nil {
+	if errors.Is(err, ErrNoTarget) {
+		return Rollout{}, fmt.Errorf("fleet %s/%s is gone: %w", g.Namespace, g.Name, ErrNotRolledOut)
+	} else if err != nil {
 		return Rollout{}, err
 	}
 	p, err := target(f, "", container)
 	switch {
-	case err != nil:
-		return Rollout{}, fmt.Errorf("%w: %w", err, ErrNotRolledOut)
+	case err != nil: // which is not what the caller asked for
+		return Rollout{}, fmt.Errorf("%s: %w", err.Error(), ErrNotRolledOut)
 	case p.ref != g.Image:
 		return Rollout{}, fmt.Errorf("fleet %s/%s was changed to %s by somebody else: %w", g.Namespace, g.Name, p.ref, ErrNotRolledOut)
 	}

@@ -137,7 +137,13 @@ func (s *Server) permit(ctx context.Context) error {
 // Eventually calls f until it returns nil, for at most half a minute.
 func Eventually(t testing.TB, f func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	Within(t, 30*time.Second, f)
+}
+
+// Within is the same with another time.
+func Within(t testing.TB, most time.Duration, f func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	if err := poll(ctx, f); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,17 +36,22 @@ type Server struct {
 	etcd, api *process
 }
 
-var shared struct {
+// program is a server of this test's program.
+type program struct {
 	sync.Once
 	server *Server
 	err    error
 }
 
-// Main runs a package's tests, ends the server if one of them started it, and returns the exit code.
+var shared, bare program
+
+// Main runs a package's tests, ends the servers that they started, and returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if s := shared.server; s != nil {
-		s.stop()
+	for _, p := range []*program{&shared, &bare} {
+		if p.server != nil {
+			p.server.stop()
+		}
 	}
 	return code
 }
@@ -52,50 +59,52 @@ func Main(m *testing.M) int {
 // Start is the server of this test's program, without objects of earlier tests. It skips the test if there are no binaries.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return shared.start(t, (*Server).prepare)
+}
+
+// StartBare is another one, which has nothing of this module: no CRDs, roles and policies. What a test makes there it
+// removes, too.
+func StartBare(t testing.TB) *Server {
+	t.Helper()
+	return bare.start(t, func(*Server, context.Context) error { return nil })
+}
+
+func (p *program) start(t testing.TB, prepare func(*Server, context.Context) error) *Server {
+	t.Helper()
 	bin := binaries(t)
-	shared.Do(func() { shared.server, shared.err = launch(bin) })
-	if shared.err != nil {
-		t.Fatal(shared.err)
+	p.Do(func() { p.server, p.err = launch(bin, prepare) })
+	if p.err != nil {
+		t.Fatal(p.err)
 	}
-	t.Cleanup(func() { shared.server.empty(t) })
-	return shared.server
+	t.Cleanup(func() { p.server.empty(t) })
+	return p.server
 }
 
-// binaries is the folder with the programs; where there is none the test is skipped.
-func binaries(t testing.TB) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("-short: runs a real kube-apiserver")
-	}
-	bin := os.Getenv(Env)
-	if bin == "" {
-		t.Skip("needs a kube-apiserver and an etcd in " + Env + ": scripts/kube-apiserver.sh builds them")
-	}
-	return bin
-}
-
-// Own starts a server of the test's own, which ends with it: for tests that go on while others use the shared one.
-func Own(t testing.TB) *Server {
-	t.Helper()
-	s, err := launch(binaries(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	return s
-}
-
-func launch(bin string) (*Server, error) {
+func launch(bin string, prepare func(*Server, context.Context) error) (*Server, error) {
 	dir, err := os.MkdirTemp("", "kube-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir, bin: bin}
-	if err := s.boot(); err != nil {
+	err = s.boot()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err = prepare(s, ctx)
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// prepare brings what this module brings into a cluster.
+func (s *Server) prepare(ctx context.Context) error {
+	if err := s.install(ctx, ours); err != nil {
+		return err
+	}
+	return s.permit(ctx)
 }
 
 func (s *Server) boot() error {
@@ -123,15 +132,7 @@ func (s *Server) boot() error {
 		return err
 	}
 	s.Client, err = client.New(s.Config(), client.Options{Scheme: scheme.New()})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := s.install(ctx, ours); err != nil {
-		return err
-	}
-	return s.permit(ctx)
+	return err
 }
 
 // serve starts the API server and waits until it is ready.
@@ -145,21 +146,11 @@ func (s *Server) serve() error {
 	if err != nil {
 		return err
 	}
-	config := s.Config()
-	config.Timeout = 5 * time.Second
-	web, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return err
-	}
-	defer web.CloseIdleConnections()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(2 * time.Minute); ; {
-		if resp, err := web.Get(config.Host + "/readyz"); err == nil {
-			_ = resp.Body.Close() // its status counts
-			if resp.StatusCode == 200 {
-				return nil
-			}
+		if _, err := s.get(context.Background(), "/readyz"); err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -201,6 +192,33 @@ func (s *Server) As(token string) *rest.Config {
 	c := s.Config()
 	c.BearerToken = token
 	return c
+}
+
+// Metrics is the API server's page of them.
+func (s *Server) Metrics(ctx context.Context) ([]byte, error) { return s.get(ctx, "/metrics") }
+
+// get reads a page over a connection of its own.
+func (s *Server) get(ctx context.Context, path string) ([]byte, error) {
+	config := s.Config()
+	config.Timeout = 5 * time.Second
+	web, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	defer web.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, config.Host+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: status %d", path, resp.StatusCode)
+	}
+	return io.ReadAll(resp.Body)
 }
 
 // Kill ends the API server; etcd keeps its objects.

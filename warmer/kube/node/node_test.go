@@ -60,13 +60,13 @@ func TestWants(t *testing.T) {
 }
 
 func TestCached(t *testing.T) {
-	status := agent.Status{Observed: true, Phases: map[string]agent.Bytes{"assets": {Wanted: 10, Present: 4}}, Images: []agent.ImageStatus{
+	status := agent.Status{Observed: true, Bandwidth: 5, Phases: map[string]agent.Bytes{"assets": {Wanted: 10, Present: 4}}, Images: []agent.ImageStatus{
 		{Want: warmer.Want{Ref: "r.test/b:1", Layers: warmer.All}, State: agent.Failed, Error: strings.Repeat("é", 200)},
 		{Want: warmer.Want{Ref: "r.test/a:1", Layers: warmer.Assets}, State: agent.Warm, Digest: "sha256:1", Error: "of an earlier try", Bytes: agent.Bytes{Wanted: 10, Present: 10}, Phases: map[string]agent.Bytes{"assets": {Wanted: 10, Present: 10}}},
 		{Want: warmer.Want{Ref: "r.test/c:1", Platform: "linux/arm64"}, State: agent.Warm},
 	}}
 	got := node.Cached(status, "v1", "linux/amd64")
-	want := v1alpha1.NodeCacheStatus{Observed: true, AgentVersion: "v1", Platform: "linux/amd64", Wanted: 2, Warm: 1, BytesRemaining: 6, Images: []v1alpha1.CachedImage{
+	want := v1alpha1.NodeCacheStatus{Observed: true, AgentVersion: "v1", Platform: "linux/amd64", Wanted: 2, Warm: 1, BytesRemaining: 6, Bandwidth: 5, Images: []v1alpha1.CachedImage{
 		{Ref: "r.test/a:1", Layers: v1alpha1.AssetsLayers, State: v1alpha1.ImageWarm, Digest: "sha256:1", WantedBytes: 10, PresentBytes: 10, Phases: []v1alpha1.PhaseBytes{{Name: "assets", WantedBytes: 10, PresentBytes: 10}}},
 		{Ref: "r.test/b:1", Layers: v1alpha1.AllLayers, State: v1alpha1.ImageFailed, Error: strings.Repeat("é", 128)},
 	}}
