@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a make target needs, or says which ones to install.
-# Usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer
+# Usage: scripts/deps.sh test|check|e2e|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer
 set -euo pipefail
 
 # Each is PACKAGE or PACKAGE:COMMAND; a command that is there counts, however it was installed.
@@ -11,10 +11,11 @@ case "${1:-}" in
   demo) wanted=(qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd) ;;
   cosign) wanted=(docker-registry:docker-registry openssl:openssl) ;;
   buildkit) wanted=(runc:runc make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ qemu-user-static:qemu-aarch64-static) ;;
+  e2e) wanted=(runc:runc util-linux:nsenter iproute2:ip iptables:iptables containernetworking-plugins xz-utils:xz zstd:zstd) ;;
   containerd) wanted=(runc:runc util-linux:nsenter) ;;
   bench | bench-warmer) wanted=(docker-registry:docker-registry runc:runc) ;;
   *)
-    echo "usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer" >&2
+    echo "usage: scripts/deps.sh test|check|e2e|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer" >&2
     exit 2
     ;;
 esac

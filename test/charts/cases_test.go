@@ -13,6 +13,7 @@ var switches = map[string][]switched{
 		{"without CRDs", "crds: {install: false}"},
 		{"CRDs that go with the release", "crds: {keep: false}"},
 		{"log", "log: {level: debug, format: text}"},
+		{"kubelet's thresholds", "agent: {disk: {kubeletConfig: /etc/kubernetes/kubelet/config.json, kubeletConfigDir: /etc/kubernetes/kubelet/config.json.d}}"},
 		{"k3s", "agent: {containerd: {socket: /run/k3s/containerd/containerd.sock, root: /var/lib/rancher/k3s/agent/containerd, hostsDir: /var/lib/rancher/k3s/agent/etc/containerd/certs.d}}"},
 		{"Bottlerocket", "agent: {seLinuxOptions: {type: control_t}}"},
 		{"without a look at the disk", "agent: {containerd: {root: '', snapshotter: stargz}}"},
