@@ -268,6 +268,11 @@ func TestTheDashboardIsOne(t *testing.T) {
 			}
 		}
 	}
+	for _, m := range regexp.MustCompile(`label_values\((\w+), (\w+)\)`).FindAllStringSubmatch(raw, -1) {
+		if _, ok := all[m[1]]; !ok || !slices.Contains(scraped, m[2]) {
+			t.Errorf("a variable asks for %s of %s, which is not to be had", m[2], m[1])
+		}
+	}
 	if queries < 20 {
 		t.Errorf("%d queries, which cannot be all", queries)
 	}
