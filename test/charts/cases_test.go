@@ -109,7 +109,7 @@ var failures = map[string][]struct{ values, want string }{
 		{"autoscaler: {buffer: {size: 50%, minReplicas: 0}}", "autoscaler.buffer.size: 50% of nothing is nothing: with a size in percent there has to be one at least"},
 		{"autoscaler: {type: List, list: {minCapacity: 8}}", "autoscaler.list.size: 16 is more than there are at least (8): raise that, or set it to 0"},
 		{"imageVolume: {enabled: true}", "imageVolume.reference: name the image with the assets: --set imageVolume.reference=REGISTRY/stk-assets:TAG, which `builder build --phase assets` makes"},
-		{"rateLimit: {enabled: true}", "rateLimit.image: name the image that has `nft` in it"},
+		{"rateLimit: {enabled: true}", "rateLimit.image: name the image that has `nft` in it: --set rateLimit.image=REGISTRY/nftables:1, which `builder build -f examples/nftables/pipeline.yaml` makes"},
 	},
 }
 

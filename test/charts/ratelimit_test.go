@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -122,6 +123,14 @@ func send(from, to string, n int, pause time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// The image that the chart's messages name can be asked for.
+func TestTheRateLimitsPipelineIsValid(t *testing.T) {
+	pipeline := filepath.Join(root, "examples/nftables/pipeline.yaml")
+	if out, err := exec.Command(program(t, "builder"), "validate", "-f", pipeline).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // The kernel takes the rules, and one address that floods keeps neither others nor other ports out.
