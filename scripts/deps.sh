@@ -5,7 +5,7 @@ set -euo pipefail
 
 # Each is PACKAGE or PACKAGE:COMMAND; a command that is there counts, however it was installed.
 case "${1:-}" in
-  test) wanted=(git:git strace:strace make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ skopeo:skopeo umoci:umoci docker-registry:docker-registry qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd) ;;
+  test) wanted=(git:git strace:strace make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ skopeo:skopeo umoci:umoci docker-registry:docker-registry qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd nftables:nft) ;;
   check) wanted=(git:git shellcheck:shellcheck gcc:gcc libc6-dev) ;; # the race detector links with gcc
   demo-source) wanted=(qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd cmake:cmake make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++) ;;
   demo) wanted=(qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd) ;;
