@@ -17,6 +17,8 @@ var switches = map[string][]switched{
 		{"Bottlerocket", "agent: {seLinuxOptions: {type: control_t}}"},
 		{"without a look at the disk", "agent: {containerd: {root: '', snapshotter: stargz}}"},
 		{"registries' credentials", "agent: {registrySecrets: [one, two]}"},
+		{"secrets that agents may get", "agent: {pullSecrets: [{namespace: games, names: [one, two]}, {namespace: more, names: [three]}]}"},
+		{"agents that remember nothing", "agent: {state: ''}"},
 		{"pace", "agent: {pace: {bandwidth: 50MiB, fetches: 8, unpacks: 3, whilePlaying: {bandwidth: 1MiB, fetches: 2, unpacks: 2}}}"},
 		{"disk", "agent: {disk: {floor: 5GiB, floorPercent: 20}}"},
 		{"intervals", "agent: {refresh: 1m, grace: 2h, observe: 30s}"},
@@ -76,6 +78,7 @@ var failures = map[string][]struct{ values, want string }{
 	pitcrew: {
 		{"agent: {architectures: {amd64: {enabled: false}, arm64: {enabled: false}}}", "agent.architectures: all are off, so no node would ever be warm: enable amd64 or arm64"},
 		{"agent: {containerd: {socket: /run/containerd.sock}}", "agent.containerd.socket: /run/containerd.sock: its folder is mounted, and /run has much more than containerd in it: name the socket in a folder of its own"},
+		{"agent: {pullSecrets: [{namespace: games, names: [one]}, {namespace: games, names: [two]}]}", "agent.pullSecrets: namespace games is named twice, and has one Role: put all names into one entry"},
 		{"agent: {priorityClass: {name: ''}}", "agent.priorityClass.name: name the class that shall be made, or set agent.priorityClass.create=false"},
 		{"prometheusRule: {enabled: true, disabled: [Nothing]}", "prometheusRule.disabled: there is no alert Nothing: use PitcrewAgentDown, PitcrewControllerDown, "},
 	},
