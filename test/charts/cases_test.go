@@ -19,8 +19,6 @@ var switches = map[string][]switched{
 		{"without a look at the disk", "agent: {containerd: {root: '', snapshotter: stargz}}"},
 		{"registries' credentials", "agent: {registrySecrets: [one, two]}"},
 		{"secrets that agents get", "agent: {pullSecrets: [{namespace: games, names: [one, two]}, {namespace: more, names: [one]}]}"},
-		{"where agents remember", "agent: {state: /var/lib/other}"},
-		{"agents that forget", "agent: {state: ''}"},
 		{"pace", "agent: {pace: {bandwidth: 50MiB, fetches: 8, unpacks: 3, whilePlaying: {bandwidth: 1MiB, fetches: 2, unpacks: 2}}}"},
 		{"disk", "agent: {disk: {floor: 5GiB, floorPercent: 20}}"},
 		{"intervals", "agent: {refresh: 1m, grace: 2h, observe: 30s}"},

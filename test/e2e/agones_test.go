@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"time"
 
@@ -146,19 +147,41 @@ func reconcileServer(ctx context.Context, server *unstructured.Unstructured) err
 	case err != nil:
 		return err
 	}
-	next := "Scheduled"
-	if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }) {
-		next = "Ready"
-	}
-	if pod.Spec.NodeName == "" || next == state {
+	if pod.Spec.NodeName == "" {
 		return nil
 	}
-	server.Object["status"] = map[string]any{"state": next, "nodeName": pod.Spec.NodeName}
+	status := statusOf(ctx, pod)
+	if before, _, _ := unstructured.NestedMap(server.Object, "status"); reflect.DeepEqual(before, status) { // none yet
+		return nil
+	}
+	server.Object["status"] = status
 	err = e2e.Update(ctx, server)
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil // somebody else was faster: next time
 	}
 	return err
+}
+
+// statusOf is what the SDK server would have written of a pod. Ours listens on the pod's loopback, but where our sidecar is in the
+// pod, that says on the pod's address what it has told the SDK server.
+func statusOf(ctx context.Context, pod *corev1.Pod) map[string]any {
+	status := map[string]any{"state": "Scheduled", "nodeName": pod.Spec.NodeName}
+	if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }) {
+		status["state"] = "Ready"
+	}
+	if len(pod.Spec.InitContainers) == 1 || pod.Status.PodIP == "" {
+		return status
+	}
+	s, err := asked(ctx, pod)
+	if err != nil || s.AgonesState == "" {
+		return status // not yet, or no longer
+	}
+	players := make([]any, s.Players)
+	for i := range players {
+		players[i] = fmt.Sprintf("p-%d", i+1)
+	}
+	status["state"], status["lists"] = s.AgonesState, map[string]any{"players": map[string]any{"values": players}}
+	return status
 }
 
 // podOf is the pod that Agones would make.

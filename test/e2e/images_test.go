@@ -199,7 +199,7 @@ func layersOf(name, arch string) (manifest string, layers []layer, err error) {
 		Platform struct{ Architecture string }
 	}
 	read := func(reference string, v any) error {
-		resp, err := http.Get("http://" + registry + "/v2/" + name + "/manifests/" + reference) //nolint:noctx // in this process
+		resp, err := http.Get("http://" + registry + "/v2/" + name + "/manifests/" + reference)
 		if err != nil {
 			return err
 		}

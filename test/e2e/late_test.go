@@ -77,6 +77,7 @@ func TestANodeThatComesLate(t *testing.T) {
 
 // collect fills a node's disk until kubelet collects images.
 func collect(t *testing.T, n *cluster.Node) {
+	t.Helper()
 	warmSet(t, "kept", n.Name, "arena-kept")
 	defer func() { kubectl(t, "delete", "warmset", "kept") }()
 	kubectl(t, "wait", "--for=condition=Warm", "warmset/kept", "--timeout=120s")

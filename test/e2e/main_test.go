@@ -158,4 +158,7 @@ func kubectl(t testing.TB, args ...string) string {
 }
 
 // withoutCancel is for what is done after a test.
-func withoutCancel(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
+func withoutCancel(t testing.TB) context.Context {
+	t.Helper()
+	return context.WithoutCancel(t.Context())
+}

@@ -60,11 +60,11 @@ func warmSet(t *testing.T, name, node string, images ...string) {
 	if node != "" {
 		selector = "\n  nodeSelector: {kubernetes.io/hostname: " + node + "}"
 	}
-	list := ""
+	var list strings.Builder
 	for _, i := range images {
-		list += "\n  - ref: " + registry + "/" + i + ":e2e"
+		list.WriteString("\n  - ref: " + registry + "/" + i + ":e2e")
 	}
-	kubectl(t, "apply", "-f", manifest(t, "apiVersion: pitcrew.dev/v1alpha1\nkind: WarmSet\nmetadata: {name: %s}\nspec:\n  tolerations: [{operator: Exists}]%s\n  images:%s\n", name, selector, list))
+	kubectl(t, "apply", "-f", manifest(t, "apiVersion: pitcrew.dev/v1alpha1\nkind: WarmSet\nmetadata: {name: %s}\nspec:\n  tolerations: [{operator: Exists}]%s\n  images:%s\n", name, selector, list.String()))
 }
 
 // fleet makes one of arenas on a node, and deletes it after the test.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,8 +157,8 @@ func (c *Cluster) Stop() error {
 	for _, n := range c.nodes {
 		failed = append(failed, n.Kill())
 	}
-	for i := len(c.processes) - 1; i >= 0; i-- {
-		failed = append(failed, c.processes[i].kill())
+	for _, p := range slices.Backward(c.processes) {
+		failed = append(failed, p.kill())
 	}
 	return errors.Join(failed...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -182,8 +183,6 @@ func (s *nodeSpec) kubelet() map[string]any {
 	if len(s.Taints) > 0 {
 		k["registerWithTaints"] = s.Taints
 	}
-	for name, value := range s.Kubelet {
-		k[name] = value
-	}
+	maps.Copy(k, s.Kubelet)
 	return k
 }

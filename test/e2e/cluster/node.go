@@ -122,6 +122,9 @@ func (n *Node) Kill() error {
 	return n.init.kill()
 }
 
+// File is where a file below the node's /var/lib or /var/log is for us.
+func (n *Node) File(name string) string { return filepath.Join(n.c.dir, n.Name, name) }
+
 // Command runs a program on the node.
 func (n *Node) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	enter := []string{"-t", strconv.Itoa(n.init.cmd.Process.Pid), "-m", "-p", "-n", "-u", "-i", "--", program}

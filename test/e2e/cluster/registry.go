@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path"
@@ -66,9 +67,7 @@ func (r *CountingRegistry) Served(n *Node) map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := map[string]int64{}
-	for digest, bytes := range r.served[n.index] {
-		all[digest] = bytes
-	}
+	maps.Copy(all, r.served[n.index])
 	return all
 }
 

@@ -104,12 +104,16 @@ func run(ctx context.Context, c *rest.Config, o Options, ready *atomic.Bool) err
 	return mgr.Start(ctx)
 }
 
-// wait is how often an API server that does not answer is asked again.
-const wait = 2 * time.Second
+// wait is how often an API server that does not answer is asked again; refusals is how often it may refuse, as one that has
+// just started does.
+const (
+	wait     = 2 * time.Second
+	refusals = 5
+)
 
-// await returns when the API server serves our kinds, which it does a moment after it answers, or never without their CRDs;
-// and when it refuses to say so, or ctx ends. To end instead would leave it to kubelet when to try again, which is
-// after minutes if the API server is away for longer.
+// await returns when the API server is ready and serves our kinds, which it never does without their CRDs; and when it goes
+// on refusing to say so, or ctx ends. To end instead would leave it to kubelet when to try again, which is after minutes if
+// the API server is away for longer.
 func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
 	api, err := discovery.NewDiscoveryClientForConfig(c)
 	if err != nil {
@@ -117,9 +121,13 @@ func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
 	}
 	again := time.NewTicker(wait)
 	defer again.Stop()
+	refused := 0
 	for told := false; ; told = true {
-		_, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
-		if err == nil || apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+		err := serves(ctx, api)
+		if apierrors.IsUnauthorized(err) || apierrors.IsForbidden(err) {
+			refused++
+		}
+		if err == nil || refused == refusals { // then what follows says what is wrong
 			return nil
 		}
 		if !told {
@@ -131,6 +139,18 @@ func await(ctx context.Context, c *rest.Config, log *slog.Logger) error {
 			return nil
 		}
 	}
+}
+
+// serves says why the API server is of no use yet.
+func serves(ctx context.Context, api discovery.DiscoveryInterface) error {
+	if err := api.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error(); err != nil {
+		return err
+	}
+	if _, err := api.ServerGroups(); err != nil {
+		return err
+	}
+	_, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+	return err
 }
 
 func managerOptions(o Options, log logr.Logger) ctrl.Options {
