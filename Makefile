@@ -84,6 +84,10 @@ prove-kube: ## agent, controller and gate on a real kube-apiserver, whose first 
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -timeout 20m ./warmer/kube/... && \
 	KUBE_BINARIES=$$(./scripts/kube-apiserver.sh) CONTAINERD=$$(./scripts/containerd.sh) go test -count=1 -v -run 'Cluster|Gate|ManyNodes' ./cmd/warmer
 
+e2e: build ## the whole product on a real cluster of two nodes, whose first build takes ten minutes; as root
+	@./scripts/deps.sh e2e
+	@KUBERNETES=$$(./scripts/kubernetes.sh) MODULE=test/e2e ./scripts/test.sh $(TESTSUMMARY)
+
 prove-profile: build ## bots race on every track with no more assets than the server's profile; writes docs/profile-supertuxkart.md
 	@./scripts/deps.sh demo
 	go run ./examples/supertuxkart/races -doc docs/profile-supertuxkart.md
@@ -98,4 +102,4 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 clean: ## remove what the other targets made, the demo's cache included
 	rm -rf bin dist .cache
 
-.PHONY: help build images release-dry-run test check format generate demo demo-source bench bench-commits bench-sidecar bench-warmer bench-kube prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean
+.PHONY: help build images release-dry-run test check format generate demo demo-source e2e bench bench-commits bench-sidecar bench-warmer bench-kube prove-cosign prove-buildkit prove-containerd prove-kube prove-profile prove-profile-source fuzz clean

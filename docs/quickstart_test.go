@@ -116,7 +116,7 @@ func newCluster(t *testing.T) *cluster {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		t.Skip("needs apt-get, which the game's packages come by")
 	}
-	c := &cluster{T: t, api: kubetest.Start(t), node: containerdtest.Start(t)}
+	c := &cluster{T: t, api: kubetest.StartBare(t), node: containerdtest.Start(t)}
 	c.registry = distributiontest.Start(t)
 	c.node.PlainHTTP(c.registry)
 	c.tree, _ = worktreetest.Commit(t, "..")
@@ -133,15 +133,6 @@ func newCluster(t *testing.T) *cluster {
 		"REGISTRY="+c.registry+"/pitcrew", "PITCREW_PLAIN_HTTP=true",
 		"PITCREW_CACHE_DIR="+filepath.Join(root, ".cache/demo/builder"), // make demo's, so that packages are fetched once
 	)
-	// The server comes with what the chart brings, and wants it back.
-	c.sh("kubectl delete --wait --ignore-not-found -f config/crd -f config/rbac >/dev/null")
-	c.Cleanup(func() {
-		back := exec.CommandContext(context.WithoutCancel(c.Context()), "bash", "-c", "kubectl apply -f config/crd && kubectl wait --for=condition=Established -f config/crd")
-		back.Dir, back.Env = root, c.env
-		if out, err := back.CombinedOutput(); err != nil {
-			c.Errorf("%v\n%s", err, out)
-		}
-	})
 	c.api.InstallAgones(t)
 	c.autoscalers()
 	c.api.Node(t, nodeName, map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": runtime.GOARCH, "games": "true"},

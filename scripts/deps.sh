@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a make target needs, or says which ones to install.
-# Usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer
+# Usage: scripts/deps.sh test|check|e2e|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer
 set -euo pipefail
 
 # Each is PACKAGE or PACKAGE:COMMAND; a command that is there counts, however it was installed.
 case "${1:-}" in
-  test) wanted=(git:git strace:strace make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ skopeo:skopeo umoci:umoci docker-registry:docker-registry qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd) ;;
+  test) wanted=(git:git strace:strace make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ skopeo:skopeo umoci:umoci docker-registry:docker-registry qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd nftables:nft) ;;
   check) wanted=(git:git shellcheck:shellcheck gcc:gcc libc6-dev) ;; # the race detector links with gcc
   demo-source) wanted=(qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd cmake:cmake make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++) ;;
   demo) wanted=(qemu-user-static:qemu-aarch64-static runc:runc util-linux:nsenter xz-utils:xz zstd:zstd) ;;
   cosign) wanted=(docker-registry:docker-registry openssl:openssl) ;;
   buildkit) wanted=(runc:runc make:make g++:g++ g++-aarch64-linux-gnu:aarch64-linux-gnu-g++ qemu-user-static:qemu-aarch64-static) ;;
+  e2e) wanted=(runc:runc util-linux:nsenter iproute2:ip iptables:iptables containernetworking-plugins xz-utils:xz zstd:zstd) ;;
   containerd) wanted=(runc:runc util-linux:nsenter) ;;
   bench | bench-warmer) wanted=(docker-registry:docker-registry runc:runc) ;;
   *)
-    echo "usage: scripts/deps.sh test|check|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer" >&2
+    echo "usage: scripts/deps.sh test|check|e2e|demo|demo-source|cosign|buildkit|containerd|bench|bench-warmer" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func agentCommand(o *options) *cobra.Command {
 	f.StringVar(&a.cluster.node, "node", "", "the name of this Node in a cluster, whose WarmSets say what shall be warm; default: --image and --assets-of do")
 	a.cluster.addTo(f)
 	f.StringVar(&a.cluster.state, "state", "", "a file in which the agent remembers what the cluster wants, to go on with it if it starts while the API server is away; default: nowhere")
-	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: this machine's")
+	f.StringVar(&a.platform, "platform", "", "OS/ARCH; default: that of containerd")
 	f.StringVar(&a.listen, "listen", ":9095", "where metrics, probes and status are served")
 	a.slow = 10 << 20
 	f.Var(&a.slow, "bandwidth-while-playing", "the same as --bandwidth while players are on the node")
@@ -102,7 +103,8 @@ func (o *agentOptions) run(ctx context.Context) error {
 	gathered := prometheus.NewRegistry()
 	gathered.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics := ops.NewMetrics(gathered)
-	cluster, err := o.cluster.view(ctx, o.platform)
+	platform := cmp.Or(o.platform, runtime.Platform())
+	cluster, err := o.cluster.view(ctx, platform)
 	if err != nil {
 		_ = listener.Close() // the view's error counts
 		return err
@@ -122,7 +124,7 @@ func (o *agentOptions) run(ctx context.Context) error {
 		_ = listener.Close() // the options' error counts
 		return err
 	}
-	settings.Platform, settings.Observer = o.platform, metrics
+	settings.Platform, settings.Observer = platform, metrics
 	settings.Refresh, settings.Grace, settings.Observe = o.refresh, o.grace, o.observe
 	settings.Playing = o.playing
 	settings.Playing.Bandwidth = int64(o.slow)

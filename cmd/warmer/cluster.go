@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"runtime"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -40,9 +39,6 @@ func (o *clusterOptions) view(ctx context.Context, platform string) (*node.Node,
 	c, _, err := kube.Config(o.kubeconfig, "pitcrew-warmer-agent/"+version)
 	if err != nil {
 		return nil, misuse{err}
-	}
-	if platform == "" {
-		platform = "linux/" + runtime.GOARCH
 	}
 	return node.New(c, node.Options{Name: o.node, Version: version, Platform: platform, State: o.state, Log: cli.Log(ctx)})
 }

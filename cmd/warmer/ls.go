@@ -47,7 +47,7 @@ func lsCommand(o *options) *cobra.Command {
 			}
 			out := make([]listed, 0, len(kept))
 			for _, k := range kept {
-				image, seen, err := agent.Local(c.Context(), runtime, k.Platform, k.Want)
+				image, seen, err := agent.Local(c.Context(), runtime, cmp.Or(k.Platform, runtime.Platform()), k.Want)
 				if err != nil && !errors.Is(err, warmer.ErrNotFound) {
 					return err
 				}

@@ -45,7 +45,7 @@ func pullCommand(o *options) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&p.layers, "layers", string(warmer.All), "all, or assets for the layers that the builder calls so")
-	f.StringVar(&p.platform, "platform", "", "OS/ARCH; default: this machine's")
+	f.StringVar(&p.platform, "platform", "", "OS/ARCH; default: that of containerd")
 	f.BoolVar(&p.pin, "pin", true, "keep kubelet's image garbage collection from them")
 	f.IntVar(&p.attempts, "attempts", 3, "failures in a row, each after the registry client's own attempts, after which an image is given up")
 	p.work.addTo(f)

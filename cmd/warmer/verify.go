@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func verifyCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&pull, "pull", false, "also have CRI pull the image, as kubelet does for a pod whose policy is Always: nothing may come")
-	c.Flags().StringVar(&platform, "platform", "", "OS/ARCH; default: this machine's")
+	c.Flags().StringVar(&platform, "platform", "", "OS/ARCH; default: that of containerd")
 	return c
 }
 
@@ -84,7 +85,7 @@ func (o *options) verify(c *cobra.Command, wants []warmer.Want, pull bool) error
 
 func verify(ctx context.Context, runtime *containerd.Runtime, client *cri.Client, w warmer.Want, pull bool) verified {
 	out := verified{Ref: w.Ref}
-	image, seen, err := agent.Local(ctx, runtime, w.Platform, w)
+	image, seen, err := agent.Local(ctx, runtime, cmp.Or(w.Platform, runtime.Platform()), w)
 	if err != nil && !errors.Is(err, warmer.ErrNotFound) {
 		out.Error = err.Error()
 		return out

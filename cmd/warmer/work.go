@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pitcrew-dev/pitcrew/internal/cli"
-	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
+	"github.com/pitcrew-dev/pitcrew/warmer/containerd"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubelet"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
 )
@@ -55,11 +55,11 @@ func (o *workOptions) client(ctx context.Context, r registry.Options) (*registry
 }
 
 // options are what an agent needs of the flags.
-func (o *workOptions) options(ctx context.Context, runtime warmer.Runtime, client *registry.Client) (agent.Options, error) {
+func (o *workOptions) options(ctx context.Context, runtime *containerd.Runtime, client *registry.Client) (agent.Options, error) {
 	pace := o.pace
 	pace.Bandwidth = int64(o.bandwidth)
 	out := agent.Options{
-		Runtime: runtime, Registry: client, Throttle: client, Alone: pace, Playing: pace,
+		Runtime: runtime, Platform: runtime.Platform(), Registry: client, Throttle: client, Alone: pace, Playing: pace,
 		FloorBytes: int64(o.floorBytes), FloorPercent: o.floorPercent, Log: cli.Log(ctx),
 	}
 	if len(o.kubelet) == 0 {

@@ -13,11 +13,12 @@ var switches = map[string][]switched{
 		{"without CRDs", "crds: {install: false}"},
 		{"CRDs that go with the release", "crds: {keep: false}"},
 		{"log", "log: {level: debug, format: text}"},
+		{"kubelet's thresholds", "agent: {disk: {kubeletConfig: /etc/kubernetes/kubelet/config.json, kubeletConfigDir: /etc/kubernetes/kubelet/config.json.d}}"},
 		{"k3s", "agent: {containerd: {socket: /run/k3s/containerd/containerd.sock, root: /var/lib/rancher/k3s/agent/containerd, hostsDir: /var/lib/rancher/k3s/agent/etc/containerd/certs.d}}"},
 		{"Bottlerocket", "agent: {seLinuxOptions: {type: control_t}}"},
 		{"without a look at the disk", "agent: {containerd: {root: '', snapshotter: stargz}}"},
 		{"registries' credentials", "agent: {registrySecrets: [one, two]}"},
-		{"secrets that agents may get", "agent: {pullSecrets: [{namespace: games, names: [one, two]}, {namespace: more, names: [three]}]}"},
+		{"secrets that agents get", "agent: {pullSecrets: [{namespace: games, names: [one, two]}, {namespace: more, names: [one]}]}"},
 		{"pace", "agent: {pace: {bandwidth: 50MiB, fetches: 8, unpacks: 3, whilePlaying: {bandwidth: 1MiB, fetches: 2, unpacks: 2}}}"},
 		{"disk", "agent: {disk: {floor: 5GiB, floorPercent: 20}}"},
 		{"intervals", "agent: {refresh: 1m, grace: 2h, observe: 30s}"},
@@ -75,9 +76,9 @@ var switches = map[string][]switched{
 // failures are values that the schema admits and the chart refuses, and what it says.
 var failures = map[string][]struct{ values, want string }{
 	pitcrew: {
+		{"agent: {pullSecrets: [{namespace: games, names: [a]}, {namespace: games, names: [b]}]}", "agent.pullSecrets: namespace games is named twice, and has one Role: put all names into one entry"},
 		{"agent: {architectures: {amd64: {enabled: false}, arm64: {enabled: false}}}", "agent.architectures: all are off, so no node would ever be warm: enable amd64 or arm64"},
 		{"agent: {containerd: {socket: /run/containerd.sock}}", "agent.containerd.socket: /run/containerd.sock: its folder is mounted, and /run has much more than containerd in it: name the socket in a folder of its own"},
-		{"agent: {pullSecrets: [{namespace: games, names: [one]}, {namespace: games, names: [two]}]}", "agent.pullSecrets: namespace games is named twice, and has one Role: put all names into one entry"},
 		{"agent: {priorityClass: {name: ''}}", "agent.priorityClass.name: name the class that shall be made, or set agent.priorityClass.create=false"},
 		{"prometheusRule: {enabled: true, disabled: [Nothing]}", "prometheusRule.disabled: there is no alert Nothing: use PitcrewAgentDown, PitcrewControllerDown, "},
 	},
@@ -106,7 +107,7 @@ var failures = map[string][]struct{ values, want string }{
 		{"autoscaler: {buffer: {size: 50%, minReplicas: 0}}", "autoscaler.buffer.size: 50% of nothing is nothing: with a size in percent there has to be one at least"},
 		{"autoscaler: {type: List, list: {minCapacity: 8}}", "autoscaler.list.size: 16 is more than there are at least (8): raise that, or set it to 0"},
 		{"imageVolume: {enabled: true}", "imageVolume.reference: name the image with the assets: --set imageVolume.reference=REGISTRY/stk-assets:TAG, which `builder build --phase assets` makes"},
-		{"rateLimit: {enabled: true}", "rateLimit.image: name the image that has `nft` in it"},
+		{"rateLimit: {enabled: true}", "rateLimit.image: name the image that has `nft` in it: --set rateLimit.image=REGISTRY/nftables:1, which `builder build -f examples/nftables/pipeline.yaml` makes"},
 	},
 }
 
@@ -118,6 +119,7 @@ var refused = map[string][]struct{ values, want string }{
 		{"agent: {tolerations: [{keyy: a}]}", "additional properties 'keyy' not allowed"},
 		{"agent: {affinity: {nodeAffinity: {required: []}}}", "additional properties 'required' not allowed"},
 		{"agent: {resources: {limit: {memory: 1Gi}}}", "additional properties 'limit' not allowed"},
+		{"agent: {pullSecrets: [{namespace: games, name: a}]}", "additional properties 'name' not allowed"},
 		{"image: {digest: 'sha256:1'}", "does not match pattern"},
 		{"image: {tag: 'not a tag'}", "does not match pattern"},
 		{"agent: {refresh: 5}", "got number, want string"},

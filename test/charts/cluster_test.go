@@ -134,6 +134,20 @@ func (c *cluster) uninstall(t *testing.T, name, namespace string) {
 	if _, err := u.Run(name); err != nil {
 		t.Fatalf("uninstall %s: %v", name, err)
 	}
+	// A CRD goes when its objects have gone, and the next release may not come before.
+	kubetest.Eventually(t, func() error {
+		crds := &unstructured.UnstructuredList{}
+		crds.SetGroupVersionKind(kind("apiextensions.k8s.io/v1", "CustomResourceDefinition"))
+		if err := c.List(t.Context(), crds); err != nil {
+			return err
+		}
+		for i := range crds.Items {
+			if crds.Items[i].GetDeletionTimestamp() != nil {
+				return fmt.Errorf("%s is still going", crds.Items[i].GetName())
+			}
+		}
+		return nil
+	})
 }
 
 // inventory is every object of every kind that the API server knows, but for events and what the server keeps for itself.

@@ -186,6 +186,7 @@ func TestTheServerTakesEveryManifest(t *testing.T) {
 		c.make(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default"}})
 	}
 	every(t, func(t *testing.T, name string, r *release) {
+		t.Helper()
 		namespace := map[string]string{pitcrew: system, stk: games}[name]
 		for _, o := range r.objects {
 			if o.GetNamespace() != "" {

@@ -76,6 +76,7 @@ func every(t *testing.T, f func(t *testing.T, name string, r *release)) {
 func TestManifestsHaveOnlyWhatTheirTypesHave(t *testing.T) {
 	s := known(t)
 	every(t, func(t *testing.T, _ string, r *release) {
+		t.Helper()
 		seen := map[string]bool{}
 		for _, o := range r.objects {
 			if _, err := typed(t, s, o); err != nil {

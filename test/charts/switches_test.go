@@ -79,13 +79,14 @@ func TestEachSwitchChangesThis(t *testing.T) {
 
 // all is what a release renders, with the CRDs' heads only.
 func all(r *release) string {
-	out := r.own()
+	var out strings.Builder
+	out.WriteString(r.own())
 	for _, o := range r.objects {
 		if o.GetKind() == "CustomResourceDefinition" {
-			out += fmt.Sprintf("# %s %s %v %v\n", o.GetKind(), o.GetName(), o.GetLabels(), o.GetAnnotations())
+			out.WriteString(fmt.Sprintf("# %s %s %v %v\n", o.GetKind(), o.GetName(), o.GetLabels(), o.GetAnnotations()))
 		}
 	}
-	return out + "# notes\n" + r.notes + "\n"
+	return out.String() + "# notes\n" + r.notes + "\n"
 }
 
 func TestNoGoldenIsLeftOver(t *testing.T) {

@@ -240,4 +240,3 @@ func list(v any) []any {
 	out, _ := v.([]any)
 	return out
 }
-

@@ -28,7 +28,7 @@ func program(t *testing.T, name string) string {
 	built.Lock()
 	defer built.Unlock()
 	if built.dir == "" {
-		dir, err := os.MkdirTemp("", "charts-")
+		dir, err := os.MkdirTemp("", "charts-") //nolint:usetesting // for all tests of this program
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,6 +76,7 @@ func TestThePrograms(t *testing.T) {
 	programs := map[string]string{"agent": "warmer", "controller": "warmer", "pitcrew-sidecar": "sidecar"}
 	tried := map[string]bool{}
 	every(t, func(t *testing.T, _ string, r *release) {
+		t.Helper()
 		for pod, template := range pods(t, r) {
 			for _, c := range slices.Concat(template.Spec.InitContainers, template.Spec.Containers) {
 				command, ours := programs[c.Name]
@@ -91,7 +92,7 @@ func TestThePrograms(t *testing.T) {
 		}
 	})
 	t.Run("and a wrong one is noticed", func(t *testing.T) {
-		if err := exec.Command(program(t, "warmer"), "agent", "--bandwith=0", "--help").Run(); err == nil {
+		if err := exec.Command(program(t, "warmer"), "agent", "--band=0", "--help").Run(); err == nil {
 			t.Error("no error from a flag that does not exist")
 		}
 	})

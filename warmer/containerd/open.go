@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type Runtime struct {
 	client      *client.Client
 	snapshotter string
 	root        string
+	platform    string
 	rebases     bool // snapshots can get their parent when they are committed
 	owner       string
 	log         *slog.Logger
@@ -83,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable)
 	}
-	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log, writers: make(chan *client.Client, maxWriters)}
+	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log, platform: "linux/" + runtime.GOARCH, writers: make(chan *client.Client, maxWriters)}
 	for range maxWriters { // each connects when it is used first
 		w, err := client.New(o.Socket, client.WithDefaultNamespace(o.Namespace), client.WithTimeout(dialTimeout))
 		if err != nil {
@@ -143,11 +145,17 @@ func (r *Runtime) Snapshotter() string { return r.snapshotter }
 
 func (r *Runtime) snaps() snapshots.Snapshotter { return r.client.SnapshotService(r.snapshotter) }
 
-// introduce asks what the snapshotter can do, and where it keeps its files. Not every version says.
+// Platform is the one that containerd takes of an image for several, OS/ARCH: what kubelet would have it pull.
+func (r *Runtime) Platform() string { return r.platform }
+
+// introduce asks what the snapshotter can do, for which platform, and where it keeps its files. Not every version says.
 func (r *Runtime) introduce(ctx context.Context) {
 	answer, err := r.client.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1,id=="+r.snapshotter)
 	if err != nil || len(answer.Plugins) == 0 {
 		return
+	}
+	if p := answer.Plugins[0].Platforms; len(p) > 0 && p[0].Architecture != "" {
+		r.platform = p[0].OS + "/" + p[0].Architecture
 	}
 	r.rebases = slices.Contains(answer.Plugins[0].Capabilities, snapshots.RebaseCap)
 	if r.root == "" {

@@ -21,7 +21,7 @@ func AddToScheme(s *runtime.Scheme) error {
 // Fleet is a set of game servers.
 type Fleet struct {
 	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 	Spec              FleetSpec `json:"spec"`
 }
 
@@ -62,7 +62,7 @@ type AllocationOverflow struct {
 
 // GameServerTemplate is what servers are made of.
 type GameServerTemplate struct {
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 	Spec              GameServerSpec `json:"spec"`
 }
 
@@ -70,7 +70,7 @@ type GameServerTemplate struct {
 type GameServerSpec struct {
 	Container string                 `json:"container,omitempty"`
 	Ports     []Port                 `json:"ports,omitempty"`
-	Health    Health                 `json:"health,omitempty"`
+	Health    Health                 `json:"health,omitzero"`
 	Eviction  *Eviction              `json:"eviction,omitempty"`
 	Counters  map[string]Counter     `json:"counters,omitempty"`
 	Lists     map[string]List        `json:"lists,omitempty"`
@@ -115,7 +115,7 @@ type List struct {
 // FleetAutoscaler says how many servers there shall be.
 type FleetAutoscaler struct {
 	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 	Spec              FleetAutoscalerSpec `json:"spec"`
 }
 
@@ -162,7 +162,7 @@ type FixedInterval struct {
 // GameServerAllocation asks for a server.
 type GameServerAllocation struct {
 	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
 	Spec              GameServerAllocationSpec `json:"spec"`
 }
 

@@ -89,7 +89,7 @@ func fill(schema object, from map[string]object) error {
 		}
 		definition, ok := from[name]
 		if !ok {
-			return fmt.Errorf("Kubernetes has no %s", name)
+			return fmt.Errorf("no %s in the OpenAPI document", name)
 		}
 		defs[name] = closed(name, definition)
 		missing = append(missing, references(defs[name])...)
