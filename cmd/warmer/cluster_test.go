@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -122,6 +125,19 @@ func TestAClusterWarmsWhatAFleetAnnounces(t *testing.T) {
 			}
 			if c.Status.Bandwidth != 5<<20 {
 				return fmt.Errorf("the node says that its limit is %d, want the lower one", c.Status.Bandwidth)
+			}
+			return nil
+		})
+		kubetest.Eventually(t, func() error {
+			set, events := &v1alpha1.WarmSet{}, &eventsv1.EventList{}
+			if err := errors.Join(s.Get(t.Context(), types.NamespacedName{Name: "fast"}, set), s.List(t.Context(), events)); err != nil {
+				return err
+			}
+			told := slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+				return e.Regarding.Name == "fast" && e.Reason == v1alpha1.ReasonLowerLimit && strings.Contains(e.Note, "WarmSet slow")
+			})
+			if !meta.IsStatusConditionTrue(set.Status.Conditions, v1alpha1.Limited) || !told {
+				return fmt.Errorf("the faster set does not say that the lower limit holds: %+v, %d events", set.Status.Conditions, len(events.Items))
 			}
 			return nil
 		})

@@ -24,6 +24,9 @@ const (
 	Progressing = "Progressing"
 	// Degraded is true when something keeps images from becoming warm.
 	Degraded = "Degraded"
+	// Limited is true when the lower limit of another set holds on some of the nodes. Sets that had their own limit all the
+	// time do not have it.
+	Limited = "Limited"
 )
 
 // Reasons of conditions and events.
@@ -39,4 +42,5 @@ const (
 	ReasonNodeWarm     = "NodeWarm"
 	ReasonDerived      = "WarmSetDerived"
 	ReasonNameTaken    = "WarmSetNameTaken"
+	ReasonLowerLimit   = "LowerLimit"
 )

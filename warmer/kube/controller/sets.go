@@ -56,11 +56,14 @@ func (s *sets) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Re
 	}
 	var again time.Duration
 	var faults []error
-	for _, set := range s.prepare(all) {
+	prepared := s.prepare(all)
+	for _, set := range prepared {
 		if r.Name != "" && r.Name != set.Name {
 			continue
 		}
-		result, err := s.sum(ctx, set, decide.Status(set, nodes, caches))
+		status := decide.Status(set, nodes, caches)
+		decide.Limited(&status, set, prepared, nodes)
+		result, err := s.sum(ctx, set, status)
 		faults = append(faults, err)
 		if wait := result.RequeueAfter; wait > 0 && (again == 0 || wait < again) {
 			again = wait
@@ -130,15 +133,15 @@ func (s *sets) wrote(id types.UID) {
 
 // tell makes events of conditions whose reason changed.
 func (s *sets) tell(set *v1alpha1.WarmSet, was v1alpha1.WarmSetStatus) {
-	for _, kind := range []string{v1alpha1.Warm, v1alpha1.Degraded} {
+	for _, kind := range []string{v1alpha1.Warm, v1alpha1.Degraded, v1alpha1.Limited} {
 		now, before := meta.FindStatusCondition(set.Status.Conditions, kind), meta.FindStatusCondition(was.Conditions, kind)
-		if before != nil && before.Reason == now.Reason {
+		if now == nil || before != nil && before.Reason == now.Reason {
 			continue
 		}
 		switch now.Reason {
 		case v1alpha1.ReasonAllWarm:
 			s.events.Eventf(set, nil, corev1.EventTypeNormal, now.Reason, "Warm", "%s", now.Message)
-		case v1alpha1.ReasonNoNodes, v1alpha1.ReasonNoImages, v1alpha1.ReasonInvalidImage:
+		case v1alpha1.ReasonNoNodes, v1alpha1.ReasonNoImages, v1alpha1.ReasonInvalidImage, v1alpha1.ReasonLowerLimit:
 			s.events.Eventf(set, nil, corev1.EventTypeWarning, now.Reason, "Warm", "%s", now.Message)
 		case v1alpha1.ReasonImageFailed:
 			if kind == v1alpha1.Degraded {
