@@ -99,7 +99,7 @@ func TestThePrograms(t *testing.T) {
 }
 
 // meant are flags whose defaults of a chart are not the program's, because it runs in a pod.
-var meant = []string{"node", "lease-namespace", "containerd-root", "log-format", "log"}
+var meant = []string{"node", "lease-namespace", "containerd-root", "state", "log-format", "log"}
 
 var helped = regexp.MustCompile(`--([a-z-]+)[^\n]*?\(default "?([^")]*)"?\)`)
 
