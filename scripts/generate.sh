@@ -21,7 +21,7 @@ cp -r config/crd config/rbac charts/pitcrew/files/
 swagger=$(cd test/kube && go mod download k8s.io/kubernetes && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json
 (cd test/charts && go run ./schemagen "$swagger" ../../charts/*/values.schema.json)
 go tool -modfile=tools/helm-docs.mod helm-docs -c charts -s file -l warning
-(cd test/charts && go test -count=1 -run 'Defaults|EachSwitch' . -update >&2)
+(cd test/charts && go test -count=1 -run 'TestDefaults|TestEachSwitch' . -update >&2)
 if [ "${1:-}" = --check ]; then
   changed=$(diff <(echo "$before") <(fingerprint) | awk '/^[<>]/ {print $3}' | sort -u || true)
   if [ -n "$changed" ]; then
