@@ -21,21 +21,30 @@ formatted() {
   return 1
 }
 
-# The charts' tests are a module of their own.
+# Some tests are modules of their own.
+modules=(test/charts test/e2e)
+
+in_modules() {
+  local module
+  for module in "${modules[@]}"; do
+    (cd "$module" && "$@") || return
+  done
+}
+
 vetted() {
-  go vet ./... && (cd test/charts && go vet ./...)
+  go vet ./... && in_modules go vet ./...
 }
 
 modern() {
   local diff
-  diff=$(go fix -diff ./... 2>&1 && cd test/charts && go fix -diff ./... 2>&1) && [ -z "$diff" ] && return
-  printf '%s\nrun: go fix ./..., in test/charts as well\n' "$diff" >&2
+  diff=$(go fix -diff ./... 2>&1 && in_modules go fix -diff ./... 2>&1) && [ -z "$diff" ] && return
+  printf '%s\nrun: go fix ./..., in %s as well\n' "$diff" "${modules[*]}" >&2
   return 1
 }
 
 lint() {
   tool golangci-lint config verify && tool golangci-lint run ./... &&
-    (cd test/charts && go tool -modfile=../../tools/go.mod golangci-lint run ./...)
+    in_modules go tool -modfile=../../tools/go.mod golangci-lint run ./...
 }
 
 scripts() {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/pitcrew-dev/pitcrew/warmer/containerd"
 )
 
 func TestTheFloorKeepsAwayFromKubeletsThresholds(t *testing.T) {
@@ -30,14 +32,14 @@ func TestTheFloorKeepsAwayFromKubeletsThresholds(t *testing.T) {
 			if err := f.Parse(test.args); err != nil {
 				t.Fatal(err)
 			}
-			got, err := o.options(t.Context(), nil, nil)
+			got, err := o.options(t.Context(), new(containerd.Runtime), nil)
 			if err != nil || got.FloorBytes != test.bytes || got.FloorPercent != test.percent {
 				t.Errorf("floor of %d bytes and %d percent, %v; want %d and %d", got.FloorBytes, got.FloorPercent, err, test.bytes, test.percent)
 			}
 		})
 	}
 	o := workOptions{kubelet: []string{config + ".none"}}
-	if _, err := o.options(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "--kubelet-config") || !strings.Contains(err.Error(), "config.yaml.none") {
+	if _, err := o.options(t.Context(), new(containerd.Runtime), nil); err == nil || !strings.Contains(err.Error(), "--kubelet-config") || !strings.Contains(err.Error(), "config.yaml.none") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
