@@ -56,4 +56,3 @@ func shared(a, b *Set, nodes []corev1.Node) bool {
 	}
 	return false
 }
-
