@@ -65,7 +65,7 @@ type NodeCacheStatus struct {
 	// bytesRemaining is what is still to be fetched, as far as the agent knows.
 	//
 	// +optional
-	BytesRemaining int64 `json:"bytesRemaining,omitempty"`
+	BytesRemaining int64 `json:"bytesRemaining"`
 	// bytesPerSecond is how much came of late, while something remains.
 	//
 	// +optional

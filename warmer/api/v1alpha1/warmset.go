@@ -207,7 +207,7 @@ type WarmSetStatus struct {
 	// bytesRemaining is what is still to be fetched over all nodes, as far as they know.
 	//
 	// +optional
-	BytesRemaining int64 `json:"bytesRemaining,omitempty"`
+	BytesRemaining int64 `json:"bytesRemaining"`
 	// eta is how long the slowest node will still fetch, at the pace of late, and rounded. It is missing while nobody
 	// can tell, and when there is nothing to fetch.
 	//
