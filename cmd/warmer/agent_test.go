@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,37 +11,19 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/warmertest"
 )
-
-// output can be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
 
 // agentRun is an agent in a process of its own.
 type agentRun struct {
 	r   *rig
 	cmd *exec.Cmd
-	out *output
+	out *outputtest.Output
 	url string
 }
 
@@ -53,7 +34,7 @@ func (r *rig) agent(args ...string) *agentRun {
 	if err != nil {
 		r.Fatal(err)
 	}
-	a := &agentRun{r: r, out: &output{}}
+	a := &agentRun{r: r, out: &outputtest.Output{}}
 	args = r.args("agent", append([]string{"--listen", "127.0.0.1:0", "--log-format", "json"}, args...)...)
 	a.cmd = exec.CommandContext(context.WithoutCancel(r.Context()), self, args...)
 	a.cmd.Env = append(os.Environ(), mainEnv+"=1")

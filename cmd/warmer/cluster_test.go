@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/gate"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
@@ -29,7 +30,7 @@ func background(t *testing.T, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	out := &output{}
+	out := &outputtest.Output{}
 	go func() { run(ctx, args, none, out, out); close(ended) }()
 	t.Cleanup(func() {
 		cancel()

@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/node"
@@ -184,7 +185,7 @@ type load struct {
 type controllerRun struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	out *output
+	out *outputtest.Output
 }
 
 func (l *load) controller() *controllerRun {
@@ -193,7 +194,7 @@ func (l *load) controller() *controllerRun {
 	if err != nil {
 		l.Fatal(err)
 	}
-	c := &controllerRun{t: l.T, out: &output{}}
+	c := &controllerRun{t: l.T, out: &outputtest.Output{}}
 	kubeconfig := l.Kubeconfig(l, l.ServiceAccount(l, kubetest.Controller, ""))
 	c.cmd = exec.CommandContext(context.WithoutCancel(l.Context()), self, "controller", "--kubeconfig", kubeconfig, "--lease-namespace", kubetest.Namespace, "--listen", "", "--probes", "", "--discover", "1s")
 	c.cmd.Env = append(os.Environ(), mainEnv+"=1")

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/agent"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
@@ -26,7 +27,7 @@ import (
 // keptUp runs a command in a process of its own, and again whenever it ends, as kubelet would.
 type keptUp struct {
 	starts atomic.Int32
-	out    *output
+	out    *outputtest.Output
 }
 
 func keepUp(t *testing.T, args ...string) *keptUp {
@@ -35,7 +36,7 @@ func keepUp(t *testing.T, args ...string) *keptUp {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &keptUp{out: &output{}}
+	k := &keptUp{out: &outputtest.Output{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})
 	go func() {

@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/sidecar"
 	"github.com/pitcrew-dev/pitcrew/sidecar/sidecartest"
 )
@@ -34,25 +33,7 @@ type rig struct {
 	game   *exec.Cmd
 	side   *exec.Cmd
 	sideOut, gameOut,
-	botOut *output
-}
-
-// output can be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
+	botOut *outputtest.Output
 }
 
 const sdkPort = "9357"
@@ -66,7 +47,7 @@ func newRig(t testing.TB) *rig {
 // newRigWith starts one with a GameServer as a Fleet of the example has it.
 func newRigWith(t testing.TB, o sidecartest.Options) *rig {
 	t.Helper()
-	r := &rig{t: t, home: "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-"), sideOut: &output{}, gameOut: &output{}, botOut: &output{}}
+	r := &rig{t: t, home: "/tmp/" + strings.ReplaceAll(t.Name(), "/", "-"), sideOut: &outputtest.Output{}, gameOut: &outputtest.Output{}, botOut: &outputtest.Output{}}
 	o.GameServer = sidecar.GameServer{
 		Lists:    map[string]sidecar.List{"players": {Capacity: 8}},
 		Counters: map[string]sidecar.Counter{"races": {Capacity: 1000}},

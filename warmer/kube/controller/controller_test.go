@@ -9,7 +9,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pitcrew-dev/pitcrew/internal/outputtest"
 	"github.com/pitcrew-dev/pitcrew/warmer/api/v1alpha1"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/controller"
 	"github.com/pitcrew-dev/pitcrew/warmer/kube/kubetest"
@@ -655,7 +655,7 @@ func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o, log := quick(), &output{}
+	o, log := quick(), &outputtest.Output{}
 	o.Probes, o.Log = "127.0.0.1:0", slog.New(slog.NewTextHandler(log, nil))
 	go func() { ended <- controller.Run(ctx, account, o) }()
 	wantProbe := func(path string, want int) {
@@ -696,21 +696,3 @@ func TestAControllerMayStartBeforeTheAPIServer(t *testing.T) {
 }
 
 var listening = regexp.MustCompile(`probes are served" listen=(\S+)`)
-
-// output can be read while it is written.
-type output struct {
-	mu  sync.Mutex
-	buf strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
