@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -13,6 +12,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/pitcrew-dev/pitcrew/internal/counted"
 )
 
 // registry is Debian's docker-registry behind a proxy that counts.
@@ -59,8 +60,8 @@ func startRegistry(ctx context.Context, work string) (*registry, error) {
 	r.host = listener.Addr().String()
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.requests.Add(1)
-		req.Body = &counted{req.Body, &r.received}
-		proxy.ServeHTTP(&counting{w, &r.sent}, req) // the Host stays the proxy's, so that Locations lead here
+		req.Body = counted.Body(req.Body, &r.received)
+		proxy.ServeHTTP(counted.Answer(w, &r.sent), req) // the Host stays the proxy's, so that Locations lead here
 	})}
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	r.stop = func() {
@@ -71,31 +72,6 @@ func startRegistry(ctx context.Context, work string) (*registry, error) {
 	}
 	return r, waitFor(ctx, "http://"+backend+"/v2/")
 }
-
-type counted struct {
-	io.ReadCloser
-	n *atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-// counting counts what is answered.
-type counting struct {
-	http.ResponseWriter
-	n *atomic.Int64
-}
-
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

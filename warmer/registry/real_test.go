@@ -27,6 +27,7 @@ import (
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/pitcrew-dev/pitcrew/internal/counted"
 	"github.com/pitcrew-dev/pitcrew/internal/distributiontest"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry"
@@ -269,7 +270,7 @@ func TestSendersKeepToTheBandwidth(t *testing.T) {
 	const size, rate = 1 << 30, 2 * mib
 	var sent atomic.Int64
 	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		http.ServeContent(&sentWriter{w, &sent}, req, "", time.Time{}, io.NewSectionReader(zerosAt{}, 0, size))
+		http.ServeContent(counted.Answer(w, &sent), req, "", time.Time{}, io.NewSectionReader(zerosAt{}, 0, size))
 	}))
 	h.Config.ConnState = func(c net.Conn, s http.ConnState) {
 		if s == http.StateNew {
@@ -305,17 +306,6 @@ func TestSendersKeepToTheBandwidth(t *testing.T) {
 type zerosAt struct{}
 
 func (zerosAt) ReadAt(p []byte, _ int64) (int, error) { return zeros{}.Read(p) }
-
-type sentWriter struct {
-	http.ResponseWriter
-	sent *atomic.Int64
-}
-
-func (w *sentWriter) Write(p []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(p)
-	w.sent.Add(int64(n))
-	return n, err
-}
 
 // authority signs certificates for 127.0.0.1.
 type authority struct {

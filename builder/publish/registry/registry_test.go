@@ -23,6 +23,7 @@ import (
 
 	"github.com/pitcrew-dev/pitcrew/builder"
 	"github.com/pitcrew-dev/pitcrew/builder/publish/registry"
+	"github.com/pitcrew-dev/pitcrew/internal/counted"
 )
 
 // blob is a virtual blob: its digest is known only if so asked.
@@ -175,7 +176,7 @@ func TestAfterAFailedChunkOnlyTheRestIsSent(t *testing.T) {
 			case req.Method == http.MethodPatch && patches.Add(1) == 3:
 				return &http.Response{StatusCode: http.StatusBadGateway, Status: "502 Bad Gateway"}
 			case req.Method == http.MethodPatch:
-				req.Body = &countedBody{req.Body, &received}
+				req.Body = counted.Body(req.Body, &received)
 			case req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/uploads/"):
 				return &http.Response{StatusCode: http.StatusNoContent, Header: http.Header{"Range": {"0-1999"}, "Location": {req.URL.Path}}}
 			}
@@ -194,17 +195,6 @@ func TestAfterAFailedChunkOnlyTheRestIsSent(t *testing.T) {
 			t.Errorf("the registry took %d bytes, want each of %d once", got, want)
 		}
 	})
-}
-
-type countedBody struct {
-	io.ReadCloser
-	n *atomic.Int64
-}
-
-func (c *countedBody) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n.Add(int64(n))
-	return n, err
 }
 
 func TestALostSessionStartsAnewAndThenInOneBody(t *testing.T) {

@@ -30,6 +30,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/pitcrew-dev/pitcrew/examples/supertuxkart/container"
+	"github.com/pitcrew-dev/pitcrew/internal/counted"
 	"github.com/pitcrew-dev/pitcrew/internal/diskregistry"
 )
 
@@ -116,7 +117,7 @@ func serveRegistry(ctx context.Context, dir string) (*registry, error) {
 	}
 	r := &registry{host: listener.Addr().String()}
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		handler.ServeHTTP(&counting{w, &r.sent}, req)
+		handler.ServeHTTP(counted.Answer(w, &r.sent), req)
 	})}
 	done := make(chan struct{})
 	go func() {
@@ -128,18 +129,6 @@ func serveRegistry(ctx context.Context, dir string) (*registry, error) {
 		<-done
 	}
 	return r, nil
-}
-
-// counting counts the bytes of answers.
-type counting struct {
-	http.ResponseWriter
-	n *atomic.Int64
-}
-
-func (c *counting) Write(p []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(p)
-	c.n.Add(int64(n))
-	return n, err
 }
 
 // lock is where the versions of what is built are kept.
