@@ -9,6 +9,10 @@ type Verb string
 const (
 	// Resolve asks what a reference stands for, and brings index, manifest and configuration.
 	Resolve Verb = "resolve"
+	// Transfer has the runtime bring all blobs of an image that are missing, by itself.
+	Transfer Verb = "transfer"
+	// Interrupt ends a transfer before its time. What it has brought stays.
+	Interrupt Verb = "interrupt"
 	// Fetch brings a layer's blob.
 	Fetch Verb = "fetch"
 	// Unpack makes a layer a snapshot on top of the one below it.
@@ -31,7 +35,7 @@ type Action struct {
 	// Layer is the layer to fetch or unpack, by its place from the bottom, Digest its digest or its chain ID.
 	Layer  int
 	Digest Digest
-	// Bytes is how much of the disk it may take.
+	// Bytes is how much of the disk it may take; of a transfer that runs, how much it may still take.
 	Bytes int64
 	// Until is when a wait is over; zero if that is not a matter of time.
 	Until time.Time

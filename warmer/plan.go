@@ -10,16 +10,22 @@ import (
 // Plan says what to start now, most important first, and what is waited for. It is a function of its arguments alone.
 //
 // Wants are normalized ([Normalize]). What is running is not planned again, and counts against the limits. A fetch or an
-// unpacking is never planned for an image while a more important one could have its place. An image of which more is missing than fits above the disk's floor
+// unpacking is never planned for an image while a more important one could have its place, and a transfer has to give way to one. An image of which more is missing than fits above the disk's floor
 // is not begun; unwanted images make room for it without their grace, in the order in which they became unwanted. Nothing
 // that is wanted or in use is evicted.
 func Plan(wants []Want, s State) []Action {
-	p := planner{State: s, room: s.Disk.Free - s.Disk.Floor}
+	p := planner{State: s, room: s.Disk.Free - s.Disk.Floor, coming: map[Digest]bool{}}
 	for _, a := range s.Running {
 		p.reserve(a)
 	}
+	if p.transferring != "" && !p.Limits.Transfer {
+		p.interrupt()
+	}
 	for _, w := range wants {
 		p.want(w)
+		if w.Key() == p.transferring {
+			p.transferring = "" // what comes now is less important
+		}
 	}
 	p.unwanted(wants)
 	return p.out
@@ -32,18 +38,27 @@ type planner struct {
 	room             int64
 	fetches, unpacks int
 	short            bool // a wanted image does not fit
+	// transferring is the image that a running transfer is for, and coming are the blobs that it brings.
+	transferring string
+	coming       map[Digest]bool
 }
 
 // reserve counts an action that runs, and promises it what it will still write.
 func (p *planner) reserve(a Action) {
 	switch a.Do {
+	case Transfer:
+		p.fetches, p.transferring = p.Limits.Fetches, a.Key
+		p.room -= a.Bytes
+		for _, l := range p.Images[a.Key].Layers {
+			p.coming[l.Digest] = true
+		}
 	case Fetch:
 		p.fetches++
 		p.room -= max(0, a.Bytes-p.Blobs[a.Digest].Offset)
 	case Unpack:
 		p.unpacks++
 		p.room -= a.Bytes
-	case Resolve, Keep, Unpin, Evict, Wait:
+	case Resolve, Interrupt, Keep, Unpin, Evict, Wait:
 	}
 }
 
@@ -85,6 +100,12 @@ func (p *planner) want(w Want) {
 	default:
 		p.room -= need
 	}
+	if p.transferring != "" && p.transferring != key && slices.ContainsFunc(layers, func(l Layer) bool {
+		return !p.Blobs[l.Digest].Complete && !p.coming[l.Digest]
+	}) {
+		p.interrupt()
+	}
+	p.transfer(w, layers)
 	if p.layers(key, layers) && !known.Kept {
 		if a := (Action{Do: Keep, Key: key}); !p.runs(a) {
 			p.add(a)
@@ -107,7 +128,35 @@ func (p *planner) due(w Want, known Known) time.Time {
 
 // begun says that something is going on for an image.
 func (p *planner) begun(key string) bool {
-	return slices.ContainsFunc(p.Running, func(a Action) bool { return a.Key == key && (a.Do == Fetch || a.Do == Unpack) })
+	return slices.ContainsFunc(p.Running, func(a Action) bool { return a.Key == key && (a.Do == Transfer || a.Do == Fetch || a.Do == Unpack) })
+}
+
+// interrupt plans that the running transfer ends: its places are wanted, or it may not go on.
+func (p *planner) interrupt() {
+	p.add(Action{Do: Interrupt, Key: p.transferring})
+	p.transferring = ""
+}
+
+// transfer plans that the runtime brings all that is missing of a whole image, which then has all places.
+func (p *planner) transfer(w Want, layers []Layer) {
+	a := Action{Do: Transfer, Key: w.Key()}
+	if !p.Limits.Transfer || p.fetches > 0 || w.Layers == Assets || p.Untransferable[a.Key] {
+		return
+	}
+	missing := map[Digest]int64{}
+	for i := range layers {
+		if b := p.Blobs[layers[i].Digest]; !b.Complete {
+			missing[layers[i].Digest] = max(0, layers[i].Size-b.Offset)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	for _, n := range missing {
+		a.Bytes += n
+	}
+	p.fetches = p.Limits.Fetches
+	p.add(a)
 }
 
 // Expansion is by how much a compressed layer is expected to grow.
@@ -119,7 +168,7 @@ func (p *planner) missing(layers []Layer) int64 {
 	counted := map[Digest]bool{}
 	for i := range layers {
 		l := &layers[i]
-		if b := p.Blobs[l.Digest]; !b.Complete && !counted[l.Digest] && !p.runs(Action{Do: Fetch, Digest: l.Digest}) {
+		if b := p.Blobs[l.Digest]; !b.Complete && !counted[l.Digest] && !p.coming[l.Digest] && !p.runs(Action{Do: Fetch, Digest: l.Digest}) {
 			counted[l.Digest] = true
 			n += max(0, l.Size-b.Offset)
 		}

@@ -40,7 +40,7 @@ func want(ref string) warmer.Want { return warmer.Want{Ref: ref, Layers: warmer.
 // state has room for everything, two fetches and one unpacking.
 func state() warmer.State {
 	return warmer.State{
-		Now: now, Images: map[string]warmer.Known{}, Blobs: map[warmer.Digest]warmer.Blob{}, Snapshots: map[warmer.Digest]bool{}, NotBefore: map[string]time.Time{},
+		Now: now, Images: map[string]warmer.Known{}, Blobs: map[warmer.Digest]warmer.Blob{}, Snapshots: map[warmer.Digest]bool{}, NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{},
 		Disk: warmer.Disk{Free: 10000, Total: 20000, Floor: 1000}, Limits: warmer.Limits{Fetches: 2, Unpacks: 1, Grace: time.Hour},
 	}
 }
@@ -102,6 +102,54 @@ func TestPlan(t *testing.T) {
 		{"a blob that two images have is fetched once", two, func(s *warmer.State) {
 			s.Images[ref], s.Images[other] = image("a"), image("a")
 		}, []warmer.Action{fetch(ref, 0, "a")}},
+		{"the runtime brings by itself what is missing, once at a time, where it may", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a", "b", "c", "c"), image("x")
+			there(s, "a")
+			s.Blobs[digest("b")] = warmer.Blob{Offset: 30}
+			s.Limits.Transfer = true
+		}, []warmer.Action{{Do: warmer.Transfer, Key: ref, Bytes: 170}, unpack(ref, 0, "a")}},
+		{"no fetch is beside that", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a", "b"), image("x")
+			s.Running = []warmer.Action{{Do: warmer.Transfer, Key: ref, Bytes: 200}}
+			s.Limits.Transfer = true
+		}, nil},
+		{"and it is not beside a fetch", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b", "c")
+			s.Running = []warmer.Action{fetch(ref, 0, "a")}
+			s.Limits.Transfer = true
+		}, []warmer.Action{fetch(ref, 1, "b")}},
+		{"what it could not bring by itself is fetched", one, func(s *warmer.State) {
+			s.Images[ref] = image("a")
+			s.Limits.Transfer, s.Untransferable[ref] = true, true
+		}, []warmer.Action{fetch(ref, 0, "a")}},
+		{"it does not bring a part of an image", []warmer.Want{{Ref: ref, Layers: warmer.Assets}}, func(s *warmer.State) {
+			s.Images[ref+" (assets)"] = image("a1", "b")
+			s.Limits.Transfer = true
+		}, []warmer.Action{fetch(ref+" (assets)", 0, "a1")}},
+		{"nor what does not fit", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b")
+			s.Limits.Transfer, s.Disk.Free = true, 1399
+		}, []warmer.Action{{Do: warmer.Wait, Key: ref, Why: warmer.DiskFull}}},
+		{"a transfer is promised what it will still take", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a", "b"), image("x")
+			s.Running = []warmer.Action{{Do: warmer.Transfer, Key: ref, Bytes: 150}}
+			s.Limits.Transfer, s.Disk.Free = true, 1549
+		}, []warmer.Action{{Do: warmer.Wait, Key: other, Why: warmer.DiskFull}}},
+		{"a transfer gives way to a more important image", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a"), image("x")
+			s.Running = []warmer.Action{{Do: warmer.Transfer, Key: other, Bytes: 100}}
+			s.Limits.Transfer = true
+		}, []warmer.Action{{Do: warmer.Interrupt, Key: other}}},
+		{"unless it brings what that one misses", two, func(s *warmer.State) {
+			s.Images[ref], s.Images[other] = image("a", "b"), image("a", "b", "x")
+			there(s, "b")
+			s.Running = []warmer.Action{{Do: warmer.Transfer, Key: other, Bytes: 200}}
+			s.Limits.Transfer = true
+		}, nil},
+		{"and ends where it may not go on", one, func(s *warmer.State) {
+			s.Images[ref] = image("a")
+			s.Running = []warmer.Action{{Do: warmer.Transfer, Key: ref, Bytes: 100}}
+		}, []warmer.Action{{Do: warmer.Interrupt, Key: ref}}},
 		{"an image that is complete is kept", one, func(s *warmer.State) {
 			s.Images[ref] = image("a")
 			there(s, "a")

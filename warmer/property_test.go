@@ -41,6 +41,7 @@ func newNode(t *testing.T, script []byte) *simNode {
 	if len(script) > 0 {
 		n.size = 1200 + 20*int64(script[0])
 		n.s.Limits.Fetches, n.s.Limits.Unpacks, n.s.Limits.Ahead = 1+int(script[0]%3), 1+int(script[0]%2), script[0]%5 < 3
+		n.s.Limits.Transfer = script[0]%7 < 4
 	}
 	n.s.Disk = warmer.Disk{Total: n.size, Floor: 1000}
 	for i, layers := range [][]string{{"a1", "a2", "b", "s1"}, {"a1", "a2", "b", "s2"}, {"a1", "b", "s3"}, {"x", "y"}, {"z"}} {
@@ -73,7 +74,11 @@ func (n *simNode) plan() {
 	actions := warmer.Plan(n.wants, n.s)
 	n.check(actions)
 	for _, a := range actions {
-		if a.Do != warmer.Wait {
+		switch a.Do {
+		case warmer.Wait:
+		case warmer.Interrupt:
+			n.s.Running = slices.DeleteFunc(n.s.Running, func(r warmer.Action) bool { return r.Do == warmer.Transfer && r.Key == a.Key })
+		default:
 			n.s.Running = append(n.s.Running, a)
 		}
 	}
@@ -110,12 +115,40 @@ func (n *simNode) check(actions []warmer.Action) {
 			}
 		case warmer.Keep:
 			n.checkComplete(a.Key)
+		case warmer.Transfer:
+			if !n.s.Limits.Transfer || n.s.Untransferable[a.Key] {
+				n.t.Errorf("%v, which may not be", a)
+			}
+		case warmer.Interrupt:
+			n.checkInterrupt(a, rank)
 		case warmer.Resolve, warmer.Wait:
 		}
+	}
+	if t := running[warmer.Transfer]; t > 1 || t == 1 && running[warmer.Fetch] > 0 {
+		n.t.Errorf("%d transfers beside %d fetches", t, running[warmer.Fetch])
 	}
 	if running[warmer.Fetch] > n.s.Limits.Fetches || running[warmer.Unpack] > n.s.Limits.Unpacks {
 		n.t.Errorf("%d fetches and %d unpackings, allowed are %+v", running[warmer.Fetch], running[warmer.Unpack], n.s.Limits)
 	}
+}
+
+// checkInterrupt wants a reason: that no transfer may be, or that a more important image misses something else.
+func (n *simNode) checkInterrupt(a warmer.Action, rank int) {
+	n.t.Helper()
+	if !n.s.Limits.Transfer {
+		return
+	}
+	if rank < 0 {
+		rank = len(n.wants)
+	}
+	for _, w := range n.wants[:rank] {
+		for _, l := range n.s.Images[w.Key()].Layers {
+			if !n.s.Blobs[l.Digest].Complete && !slices.ContainsFunc(n.s.Images[a.Key].Layers, func(x warmer.Layer) bool { return x.Digest == l.Digest }) {
+				return
+			}
+		}
+	}
+	n.t.Errorf("%v for nobody", a)
 }
 
 func (n *simNode) checkEvict(a warmer.Action, rank int) {
@@ -147,7 +180,7 @@ func (n *simNode) checkComplete(key string) {
 func (n *simNode) event(b byte) {
 	n.t.Helper()
 	i := simRef(int(b>>4) % len(n.all))
-	switch b % 9 {
+	switch b % 11 {
 	case 0, 1, 2:
 		n.finish(int(b>>3), true)
 	case 3:
@@ -166,6 +199,10 @@ func (n *simNode) event(b byte) {
 		}
 	case 8: // somebody removes an image
 		n.forget(i)
+	case 9: // players come or go
+		n.s.Limits.Transfer = !n.s.Limits.Transfer
+	case 10: // a part of a transfer comes
+		n.bring(int(b >> 3))
 	}
 	n.collect()
 	if free := n.size - n.used(); free < n.s.Disk.Floor {
@@ -187,6 +224,15 @@ func (n *simNode) finish(which int, well bool) {
 			return
 		}
 		well = false
+	}
+	if a.Do == warmer.Transfer {
+		n.s.Untransferable[a.Key] = !well
+		for _, l := range n.all[a.Key].Layers {
+			if well {
+				n.s.Blobs[l.Digest] = warmer.Blob{Complete: true, Offset: 100}
+			}
+		}
+		return
 	}
 	if !well {
 		n.s.NotBefore[a.Key] = n.s.Now.Add(time.Minute)
@@ -214,7 +260,23 @@ func (n *simNode) finish(which int, well bool) {
 		}
 	case warmer.Evict:
 		n.forget(a.Key)
-	case warmer.Wait:
+	case warmer.Transfer, warmer.Interrupt, warmer.Wait:
+	}
+}
+
+// bring has a running transfer get on with one of its blobs.
+func (n *simNode) bring(which int) {
+	i := slices.IndexFunc(n.s.Running, func(a warmer.Action) bool { return a.Do == warmer.Transfer })
+	if i < 0 {
+		return
+	}
+	a := &n.s.Running[i]
+	layers := n.all[a.Key].Layers
+	d := layers[which%len(layers)].Digest
+	if b := n.s.Blobs[d]; !b.Complete {
+		more := min(60, 100-b.Offset)
+		n.s.Blobs[d] = warmer.Blob{Offset: b.Offset + more, Complete: b.Offset+more == 100}
+		a.Bytes -= more
 	}
 }
 

@@ -38,6 +38,28 @@ type Content interface {
 	Fetch(ctx context.Context, h Hold, d Descriptor, open func(offset int64) (io.ReadCloser, error), progress func(int64)) error
 }
 
+// Access is how a runtime reaches registries by itself.
+type Access struct {
+	// HostsDir is the folder of hosts.toml files, at the same path for the runtime. PlainHTTP is for registries that it says
+	// nothing about.
+	HostsDir  string
+	PlainHTTP bool
+	// Credentials are those for a host's repository, empty where there are none. A user "" means that the secret is an
+	// identity token.
+	Credentials func(ctx context.Context, host, repository string) (user, secret string, err error)
+}
+
+// Transferrer brings whole images without their bytes passing through this program, which is faster and takes less of the
+// processor. How many blobs come at a time, and how fast, is the runtime's affair.
+type Transferrer interface {
+	// Transfers says that the runtime can.
+	Transfers() bool
+	// Transfer brings the blobs of an image's layers that are missing. It goes on where a download was cut off, and
+	// [Content.Fetch] goes on with what it leaves when it fails or ctx ends. told hears how much of a blob is there, while it comes and
+	// when it is complete; not all of them need be told of.
+	Transfer(ctx context.Context, h Hold, i Image, a Access, told func(Digest, Blob)) error
+}
+
 // Unpacker makes layers file systems.
 type Unpacker interface {
 	// Ahead says that a layer can be unpacked while the one below it is.
@@ -84,6 +106,7 @@ type Events interface {
 // Runtime is a node's container runtime.
 type Runtime interface {
 	Content
+	Transferrer
 	Unpacker
 	Keeper
 	Events

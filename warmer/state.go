@@ -17,6 +17,8 @@ type State struct {
 	Held []Held
 	// NotBefore is until when an image is left alone after a failure, by [Want.Key].
 	NotBefore map[string]time.Time
+	// Untransferable are the images that the runtime could not bring by itself, by [Want.Key].
+	Untransferable map[string]bool
 	// Running are the actions that have not ended.
 	Running []Action
 
@@ -63,6 +65,8 @@ type Disk struct {
 // Limits bound what Plan lets run.
 type Limits struct {
 	Fetches, Unpacks int
+	// Transfer lets the runtime bring whole images by itself, one at a time and beside no fetch.
+	Transfer bool
 	// Ahead lets a layer be unpacked while the one below it is.
 	Ahead bool
 	// Refresh is after how long a tag is looked up again; 0: never.

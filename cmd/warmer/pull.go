@@ -73,7 +73,7 @@ func (p *pullOptions) run(c *cobra.Command, refs []string) error {
 	}
 	a.Attempts = p.attempts
 	bars := &bars{reporter: p.reporter, items: map[warmer.Digest]*progress.Item{}}
-	a.Registry = watched{a.Registry, bars}
+	a.Registry, a.Runtime = watched{a.Registry, bars}, watchedRuntime{a.Runtime, bars}
 	results, err := agent.New(a).Pull(c.Context(), wants...)
 	if err != nil {
 		return err
@@ -142,8 +142,32 @@ func (w watched) Blob(ctx context.Context, ref string, d warmer.Descriptor, offs
 	if err != nil {
 		return nil, err
 	}
-	name := d.Annotations["dev.pitcrew.phase"] + " " + string(d.Digest)
-	return &counted{ReadCloser: from, item: w.bars.start(d.Digest, name, d.Size, offset)}, nil
+	return &counted{ReadCloser: from, item: w.bars.start(d, offset)}, nil
+}
+
+// watchedRuntime shows the bytes that a runtime fetches by itself.
+type watchedRuntime struct {
+	warmer.Runtime
+	bars *bars
+}
+
+// Transfer shows what it is told of on the blobs' bars.
+func (w watchedRuntime) Transfer(ctx context.Context, h warmer.Hold, i warmer.Image, a warmer.Access, told func(warmer.Digest, warmer.Blob)) error {
+	layers, shown := map[warmer.Digest]warmer.Descriptor{}, map[warmer.Digest]int64{}
+	for _, l := range i.Layers {
+		layers[l.Digest] = l.Descriptor
+	}
+	return w.Runtime.Transfer(ctx, h, i, a, func(d warmer.Digest, b warmer.Blob) { //nolint:wrapcheck // passes it on
+		if _, again := shown[d]; !again {
+			shown[d] = b.Offset
+		}
+		item := w.bars.start(layers[d], shown[d])
+		item.Add(b.Offset - shown[d])
+		if shown[d] = b.Offset; b.Complete {
+			item.Done()
+		}
+		told(d, b)
+	})
 }
 
 // bars has one bar for each blob, however often it is begun.
@@ -153,14 +177,14 @@ type bars struct {
 	items    map[warmer.Digest]*progress.Item
 }
 
-func (b *bars) start(d warmer.Digest, name string, total, offset int64) *progress.Item {
+func (b *bars) start(d warmer.Descriptor, offset int64) *progress.Item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.items[d] == nil {
-		b.items[d] = b.reporter.Start(name, total)
-		b.items[d].Add(offset)
+	if b.items[d.Digest] == nil {
+		b.items[d.Digest] = b.reporter.Start(d.Annotations["dev.pitcrew.phase"]+" "+string(d.Digest), d.Size)
+		b.items[d.Digest].Add(offset)
 	}
-	return b.items[d]
+	return b.items[d.Digest]
 }
 
 type counted struct {

@@ -31,6 +31,7 @@ type workOptions struct {
 	floorBytes   size
 	floorPercent int
 	kubelet      []string
+	transfer     bool
 }
 
 func (o *workOptions) addTo(f *pflag.FlagSet) {
@@ -39,6 +40,7 @@ func (o *workOptions) addTo(f *pflag.FlagSet) {
 	f.StringVar(&o.hostsDir, "hosts-dir", "/etc/containerd/certs.d", "containerd's folder of hosts.toml files: mirrors, certificates, headers")
 	f.StringArrayVar(&o.dockerConfig, "docker-config", nil, "a docker config.json with credentials; may be repeated")
 	f.Var(&o.bandwidth, "bandwidth", "bytes a second from registries, such as 50MiB; 0: no limit")
+	f.BoolVar(&o.transfer, "transfer", true, "while no limit is in force have containerd 2 fetch by itself, which is faster; --hosts-dir has to be the path that containerd has, too")
 	f.IntVar(&o.pace.Fetches, "fetches", 4, "layers that are fetched at the same time")
 	f.IntVar(&o.pace.Unpacks, "unpacks", 2, "layers that are unpacked at the same time")
 	f.Var(&o.floorBytes, "disk-floor", "bytes of containerd's disk that stay free")
@@ -61,6 +63,10 @@ func (o *workOptions) options(ctx context.Context, runtime *containerd.Runtime, 
 	out := agent.Options{
 		Runtime: runtime, Platform: runtime.Platform(), Registry: client, Throttle: client, Alone: pace, Playing: pace,
 		FloorBytes: int64(o.floorBytes), FloorPercent: o.floorPercent, Log: cli.Log(ctx),
+	}
+	if o.transfer {
+		access := client.Access()
+		out.Access = &access
 	}
 	if len(o.kubelet) == 0 {
 		return out, nil

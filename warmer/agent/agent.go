@@ -40,6 +40,8 @@ type Pace struct {
 type Options struct {
 	Runtime  warmer.Runtime
 	Registry warmer.Registry
+	// Access lets the runtime fetch by itself as long as no limit is in force; nil has all bytes pass through Registry.
+	Access *warmer.Access
 	// Throttle and Players may be nil.
 	Throttle Throttle
 	Players  Players

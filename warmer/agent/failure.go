@@ -14,6 +14,8 @@ import (
 var (
 	errFloor    = errors.New("the disk's floor is reached")
 	errUnwanted = errors.New("not wanted any more")
+	// errInterrupted ends a transfer; the same bytes come in another way, or later.
+	errInterrupted = errors.New("interrupted")
 )
 
 // DiskError says that an image does not fit.
@@ -57,7 +59,7 @@ func backOff(n int, err error) time.Duration {
 
 // failed takes in that something went wrong for an image.
 func (l *loop) failed(ctx context.Context, w *wanted, key string, err error) {
-	if errors.Is(err, errUnwanted) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	if errors.Is(err, errUnwanted) || errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return
 	}
 	w.failures++

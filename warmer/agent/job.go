@@ -21,13 +21,17 @@ type outcome struct {
 // start runs an action.
 func (l *loop) start(all context.Context, a warmer.Action) {
 	ctx, cancel := context.WithCancelCause(all)
-	j := &job{Action: a, began: time.Now(), cancel: cancel, free: l.disk.Free, guarded: a.Do == warmer.Fetch || a.Do == warmer.Unpack}
+	j := &job{Action: a, began: time.Now(), cancel: cancel, free: l.disk.Free, guarded: a.Do == warmer.Transfer || a.Do == warmer.Fetch || a.Do == warmer.Unpack}
 	w, service := l.wanted[a.Key], l.service
 	var known warmer.Known
 	if w != nil && w.known != nil {
 		known = *w.known
-		if j.guarded {
+		switch a.Do {
+		case warmer.Transfer:
+			j.parts = newParts(known.Layers, l.blobs)
+		case warmer.Fetch, warmer.Unpack:
 			j.phase, j.size = known.Layers[a.Layer].Phase, known.Layers[a.Layer].Size
+		case warmer.Resolve, warmer.Interrupt, warmer.Keep, warmer.Unpin, warmer.Evict, warmer.Wait:
 		}
 	}
 	l.running = append(l.running, j)
@@ -69,6 +73,8 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 			return out
 		}
 		out.known, known = &k, k
+	case warmer.Transfer:
+		out.err = a.transfer(ctx, j, hold, known.Image)
 	case warmer.Fetch:
 		layer := known.Layers[j.Layer].Descriptor
 		out.err = a.o.Runtime.Fetch(ctx, hold, layer, func(offset int64) (io.ReadCloser, error) {
@@ -78,12 +84,12 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 		out.err = a.o.Runtime.Unpack(ctx, hold, known.Layers, j.Layer)
 	case warmer.Keep:
 		out.err = a.o.Runtime.Keep(ctx, hold, known.Image)
-	case warmer.Unpin, warmer.Evict, warmer.Wait:
+	case warmer.Interrupt, warmer.Unpin, warmer.Evict, warmer.Wait:
 	}
 	if full := errors.Is(context.Cause(ctx), errFloor) || j.guarded && out.err != nil && a.belowFloor(ctx); full {
 		out.err = errors.Join(errFloor, out.err, a.giveBack(ctx, hold))
 	}
-	if out.err == nil && j.guarded {
+	if out.err == nil && (j.Do == warmer.Fetch || j.Do == warmer.Unpack) {
 		return out
 	}
 	o, err := a.o.Runtime.Observe(context.WithoutCancel(ctx), want, known.Image)
@@ -128,7 +134,10 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	if j.Do == warmer.Fetch {
 		w.fetchedOf[j.phase] += j.done.Load()
 	}
-	if out.err == nil && j.guarded {
+	if j.Do == warmer.Transfer && l.transferred(ctx, j, w, out) {
+		return
+	}
+	if out.err == nil && (j.Do == warmer.Fetch || j.Do == warmer.Unpack) {
 		l.advanced(j, w)
 		l.judge(j.Key, w)
 		return
@@ -167,7 +176,7 @@ func (l *loop) released(a warmer.Action) {
 
 // moved is how many bytes a job is about.
 func (l *loop) moved(j *job) int64 {
-	if j.Do == warmer.Fetch {
+	if j.Do == warmer.Fetch || j.Do == warmer.Transfer {
 		return j.done.Load()
 	}
 	return j.size
@@ -187,6 +196,9 @@ func (l *loop) advanced(j *job, w *wanted) {
 func (l *loop) outgrown(j *job) error {
 	if j.Do == warmer.Unpack {
 		l.grown[j.Digest] = max(l.grown[j.Digest], j.free-l.disk.Floor+j.size)
+	}
+	if j.Do == warmer.Transfer {
+		return &DiskError{Key: j.Key, Disk: l.disk}
 	}
 	return fmt.Errorf("%s of layer %d: %w", j.Do, j.Layer, &DiskError{Key: j.Key, Disk: l.disk})
 }

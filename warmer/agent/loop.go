@@ -47,6 +47,8 @@ type wanted struct {
 	fetched       atomic.Int64
 	// fetchedOf is the same by phase, of fetches that have ended, since it was not warm.
 	fetchedOf map[string]int64
+	// untransferable says that the runtime could not bring it by itself, since it was not warm.
+	untransferable bool
 
 	failures int
 	until    time.Time
@@ -58,6 +60,7 @@ type job struct {
 	warmer.Action
 	phase   string
 	size    int64
+	parts   *parts // of a transfer
 	began   time.Time
 	done    atomic.Int64 // bytes fetched
 	cancel  context.CancelCauseFunc
@@ -86,16 +89,19 @@ func (l *loop) run(ctx context.Context, finished func() bool) {
 	defer guard.Stop()
 	defer wake.Stop()
 	guard.Stop()
-	for {
+	for guarding := false; ; {
 		l.step(ctx)
 		l.publish()
 		if finished() {
 			return
 		}
-		if len(l.running) > 0 {
+		switch runs := len(l.running) > 0; {
+		case runs && !guarding: // and not each time, or what happens often would put it off for ever
 			guard.Reset(guardEvery)
-		} else {
+			guarding = true
+		case !runs:
 			guard.Stop()
+			guarding = false
 		}
 		wake.Reset(l.sleep())
 		if !l.await(ctx, guard.C, wake.C) {
@@ -211,17 +217,25 @@ func (l *loop) state() warmer.State {
 	pace := l.pace()
 	s := warmer.State{
 		Now: time.Now(), Images: map[string]warmer.Known{}, Blobs: maps.Clone(l.blobs), Snapshots: l.snapshots, Grown: l.grown, Held: l.held,
-		NotBefore: map[string]time.Time{}, Disk: l.disk,
-		Limits: warmer.Limits{Fetches: pace.Fetches, Unpacks: pace.Unpacks, Ahead: l.agent.o.Runtime.Ahead(), Refresh: l.agent.o.Refresh, Grace: l.agent.o.Grace},
+		NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{}, Disk: l.disk,
+		Limits: warmer.Limits{
+			Fetches: pace.Fetches, Unpacks: pace.Unpacks, Transfer: l.transfers(), Ahead: l.agent.o.Runtime.Ahead(),
+			Refresh: l.agent.o.Refresh, Grace: l.agent.o.Grace,
+		},
 	}
 	for key, w := range l.wanted {
 		if w.known != nil {
 			s.Images[key] = *w.known
 		}
 		s.NotBefore[key] = w.until
+		s.Untransferable[key] = w.untransferable
 	}
 	for _, j := range l.running {
-		s.Running = append(s.Running, j.Action)
+		a := j.Action
+		if a.Do == warmer.Transfer {
+			a.Bytes = max(0, a.Bytes-j.done.Load())
+		}
+		s.Running = append(s.Running, a)
 		if b := s.Blobs[j.Digest]; j.Do == warmer.Fetch {
 			b.Offset += j.done.Load()
 			s.Blobs[j.Digest] = b
@@ -240,6 +254,8 @@ func (l *loop) step(ctx context.Context) {
 		switch {
 		case a.Do == warmer.Wait:
 			l.waits = append(l.waits, a)
+		case a.Do == warmer.Interrupt:
+			l.interrupt(a.Key)
 		case !l.service && (a.Do == warmer.Unpin || a.Do == warmer.Evict):
 		default:
 			l.start(ctx, a)

@@ -114,7 +114,7 @@ func (l *loop) judge(key string, w *wanted) {
 		l.agent.o.Observer.Lost(key)
 	}
 	if warm && !w.warm { // whoever made it so
-		w.failures, w.until, w.err = 0, time.Time{}, nil
+		w.failures, w.until, w.err, w.untransferable = 0, time.Time{}, nil, false
 	}
 	w.warm = warm
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +30,8 @@ type Options struct {
 	Snapshotter string
 	// Root is where containerd keeps its data, as seen from here; empty means where it says that it does.
 	Root string
+	// Stall is how long nothing may come in a transfer before it is given up; 0 means half a minute.
+	Stall time.Duration
 	// Owner tells what this process made from what others did: "agent" or "pull".
 	Owner string
 	Log   *slog.Logger
@@ -52,6 +56,8 @@ type Runtime struct {
 	root        string
 	platform    string
 	rebases     bool // snapshots can get their parent when they are committed
+	transfers   bool
+	stall       time.Duration
 	owner       string
 	log         *slog.Logger
 	leased      sync.Map // time.Time by ID: when a lease was there
@@ -75,6 +81,9 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Owner == "" {
 		o.Owner = "pull"
 	}
+	if o.Stall == 0 {
+		o.Stall = transferStall
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("containerd at %s: %w: %w", o.Socket, err, warmer.ErrUnavailable)
 	}
-	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, log: o.Log, platform: "linux/" + runtime.GOARCH, writers: make(chan *client.Client, maxWriters)}
+	r := &Runtime{client: c, snapshotter: o.Snapshotter, root: o.Root, owner: o.Owner, stall: o.Stall, log: o.Log, platform: "linux/" + runtime.GOARCH, writers: make(chan *client.Client, maxWriters)}
 	for range maxWriters { // each connects when it is used first
 		w, err := client.New(o.Socket, client.WithDefaultNamespace(o.Namespace), client.WithTimeout(dialTimeout))
 		if err != nil {
@@ -117,9 +126,11 @@ func socket(path string) error {
 func (r *Runtime) greet(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if _, err := r.client.Version(ctx); err != nil {
+	version, err := r.client.Version(ctx)
+	if err != nil {
 		return fmt.Errorf("%s does not answer as containerd does: %w", path, problem(err))
 	}
+	r.transfers = major(version.Version) >= 2 // before, the service was an experiment
 	r.introduce(ctx)
 	if _, err := r.client.SnapshotService(r.snapshotter).Usage(ctx, "none"); problem(err) != nil && !errors.Is(problem(err), warmer.ErrNotFound) {
 		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, problem(err))
@@ -147,6 +158,13 @@ func (r *Runtime) snaps() snapshots.Snapshotter { return r.client.SnapshotServic
 
 // Platform is the one that containerd takes of an image for several, OS/ARCH: what kubelet would have it pull.
 func (r *Runtime) Platform() string { return r.platform }
+
+// major is the first number of a version, such as v2.4.2; 0 if there is none.
+func major(version string) int {
+	first, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
+	n, _ := strconv.Atoi(first) // 0 it is
+	return n
+}
 
 // introduce asks what the snapshotter can do, for which platform, and where it keeps its files. Not every version says.
 func (r *Runtime) introduce(ctx context.Context) {

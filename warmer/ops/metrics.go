@@ -81,7 +81,7 @@ func (m *Metrics) Done(a warmer.Action, phase string, bytes int64, took time.Dur
 		if err == nil {
 			m.unpack.WithLabelValues(phase).Observe(took.Seconds())
 		}
-	case warmer.Resolve, warmer.Keep, warmer.Unpin, warmer.Evict, warmer.Wait:
+	case warmer.Resolve, warmer.Transfer, warmer.Interrupt, warmer.Keep, warmer.Unpin, warmer.Evict, warmer.Wait:
 	}
 }
 

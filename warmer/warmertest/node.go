@@ -23,6 +23,8 @@ type Node struct {
 	// Size is the disk's. Every layer grows by Growth when it is unpacked.
 	Size   int64
 	Growth int64
+	// TransferService has it fetch by itself.
+	TransferService bool
 
 	mu        sync.Mutex
 	fault     func(step, what string) error
@@ -36,6 +38,7 @@ type Node struct {
 	events    []chan warmer.Event
 	calls     map[string]int
 	most, now map[string]int
+	filled    int64
 }
 
 type keptImage struct {
@@ -106,7 +109,14 @@ func (n *Node) Called(step string) int {
 	return n.calls[step]
 }
 
-// Most is how many there were at the same time, of "fetch" or "unpack".
+// Fill has others take a part of the disk.
+func (n *Node) Fill(bytes int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.filled = bytes
+}
+
+// Most is how many there were at the same time, of "transfer", "fetch" or "unpack".
 func (n *Node) Most(what string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -154,12 +164,17 @@ func (n *Node) Blob(ctx context.Context, _ string, d warmer.Descriptor, offset i
 	if err := n.step("blob", string(d.Digest)); err != nil {
 		return nil, err
 	}
+	return n.sent(ctx, d, offset), nil
+}
+
+// sent is what the registry has to send.
+func (n *Node) sent(ctx context.Context, d warmer.Descriptor, offset int64) io.ReadCloser {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if raw, ok := n.docs[d.Digest]; ok {
-		return io.NopCloser(&document{raw[offset:]}), nil
+		return io.NopCloser(&document{raw[offset:]})
 	}
-	return &stream{ctx: ctx, left: n.bits[d.Digest] - offset, rate: n.FetchRate}, nil
+	return &stream{ctx: ctx, left: n.bits[d.Digest] - offset, rate: n.FetchRate}
 }
 
 type document struct{ left []byte }
@@ -260,6 +275,39 @@ func (n *Node) Fetch(_ context.Context, _ warmer.Hold, d warmer.Descriptor, open
 		return err
 	}
 	defer from.Close()
+	return n.store(d, from, progress)
+}
+
+// Transfers is that of [warmer.Transferrer].
+func (n *Node) Transfers() bool { return n.TransferService }
+
+// Transfer is that of [warmer.Transferrer]: one blob after the other, each of which is a step "transfer".
+func (n *Node) Transfer(ctx context.Context, _ warmer.Hold, i warmer.Image, _ warmer.Access, told func(warmer.Digest, warmer.Blob)) error {
+	defer n.begin("transfer")()
+	for _, l := range i.Layers {
+		n.mu.Lock()
+		had := n.blobs[l.Digest]
+		n.mu.Unlock()
+		if had.Complete {
+			continue
+		}
+		if err := n.step("transfer", string(l.Digest)); err != nil {
+			return err
+		}
+		from := n.sent(ctx, l.Descriptor, had.Offset)
+		err := n.store(l.Descriptor, from, func(c int64) {
+			had.Offset += c
+			told(l.Digest, warmer.Blob{Offset: had.Offset, Complete: had.Offset == l.Size})
+		})
+		_ = from.Close() // of nothing
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) store(d warmer.Descriptor, from io.Reader, progress func(int64)) error {
 	buffer := make([]byte, 1<<20)
 	for {
 		c, err := from.Read(buffer)
@@ -394,7 +442,7 @@ func (n *Node) collect() {
 func (n *Node) Disk(context.Context) (warmer.Disk, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	free := n.Size
+	free := n.Size - n.filled
 	for _, b := range n.blobs {
 		free -= b.Offset
 	}

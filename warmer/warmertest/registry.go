@@ -21,6 +21,7 @@ type Registry struct {
 	mu sync.Mutex
 	// requests are counted by method and kind: "GET blobs", "HEAD manifests".
 	requests map[string]int
+	blobs    map[string]int // requests by who made them
 	bytes    int64
 	pace     int
 	corrupt  bool
@@ -35,7 +36,7 @@ func NewRegistry(t testing.TB) *Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Registry{t: t, requests: map[string]int{}}
+	r := &Registry{t: t, requests: map[string]int{}, blobs: map[string]int{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.begin(req); r.failed(w, req) {
 			return
@@ -57,6 +58,17 @@ func (r *Registry) begin(req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests[req.Method+" "+kind]++
+	if req.Method == http.MethodGet && kind == "blobs" {
+		by, _, _ := strings.Cut(req.UserAgent(), "/")
+		r.blobs[by]++
+	}
+}
+
+// Blobs is how many were asked for by a program, which is the first word of its User-Agent.
+func (r *Registry) Blobs(by string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.blobs[by]
 }
 
 func (r *Registry) failed(w http.ResponseWriter, req *http.Request) bool {
@@ -77,7 +89,7 @@ func (r *Registry) Fail(fault func(http.ResponseWriter, *http.Request) bool) {
 func (r *Registry) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.requests, r.bytes = map[string]int{}, 0
+	r.requests, r.blobs, r.bytes = map[string]int{}, map[string]int{}, 0
 }
 
 // Requests is how many there were, such as of "GET blobs" or "HEAD manifests"; all of them for "".
