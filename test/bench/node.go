@@ -60,6 +60,9 @@ func warmer(n *node, ref string) []string {
 	}
 }
 
+// alone has the warmer fetch all bytes by itself, as it does when there is a limit.
+func alone(n *node, ref string) []string { return append(warmer(n, ref), "--transfer=false") }
+
 // ctr is containerd's own client with its defaults.
 func ctr(n *node, ref string) []string {
 	return n.d.Ctr(context.Background(), "images", "pull", "--plain-http", "--platform", "linux/"+runtime.GOARCH, ref).Args
@@ -157,10 +160,10 @@ type resident struct {
 	over time.Duration
 }
 
-// agent keeps an image warm and, with over, goes on for a while when it is.
+// agent keeps an image warm and, with over, goes on for a while when it is. It fetches by itself, which takes more memory.
 func (n *node) agent(ctx context.Context, ref string, over time.Duration) (resident, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(n.in.root, "bin/warmer"), "agent", "--image", ref, "--containerd", n.d.Socket,
-		"--containerd-root", n.d.Root, "--plain-http", "--disk-floor-percent", "1", "--listen", "127.0.0.1:0", "--log-format", "json")
+		"--containerd-root", n.d.Root, "--plain-http", "--disk-floor-percent", "1", "--listen", "127.0.0.1:0", "--log-format", "json", "--transfer=false")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		return resident{}, err

@@ -22,11 +22,23 @@ const (
 	sampleImage = "sample"
 )
 
+// Who is compared.
+const (
+	warmerOurs   = "pitcrew warmer, our image"
+	warmerAlone  = "the same, fetched by itself"
+	warmerSample = "pitcrew warmer, AWS sample's pattern"
+	ctrOurs      = "ctr, our image"
+	ctrPlain     = "ctr, one gzip layer for all assets"
+	ctrSample    = "ctr, AWS sample's pattern"
+)
+
 var pullers = []puller{
-	{"pitcrew warmer, our image", warmer, ourImage},
-	{"ctr, our image", ctr, ourImage},
-	{"ctr, one gzip layer for all assets", ctr, plainImage},
-	{"ctr, AWS sample's pattern", ctr, sampleImage},
+	{warmerOurs, warmer, ourImage},
+	{warmerAlone, alone, ourImage},
+	{ctrOurs, ctr, ourImage},
+	{ctrPlain, ctr, plainImage},
+	{ctrSample, ctr, sampleImage},
+	{warmerSample, warmer, sampleImage},
 }
 
 // warmings are all figures of a run.
@@ -35,6 +47,7 @@ type warmings struct {
 	cold, upgrade  map[string][]figures // by puller
 	byTag, byName  []float64            // seconds of a pull of what is warm
 	agent, bigger  resident
+	beside         []beside
 	limit, limitMB float64
 }
 
@@ -113,7 +126,7 @@ func (g *game) versions(ctx context.Context) (images, error) {
 	return out, nil
 }
 
-func (w *warmings) measure(ctx context.Context, n *node, g *game, refs images) error {
+func (w *warmings) measure(ctx context.Context, n *node, g *game, refs images) (err error) {
 	if _, err := n.pull(ctx, ctr, n.direct(refs[ourImage][0])); err != nil { // a new containerd's first pull is slower
 		return err
 	}
@@ -136,7 +149,12 @@ func (w *warmings) measure(ctx context.Context, n *node, g *game, refs images) e
 			w.limit, w.limitMB = seconds, mb
 		}
 	}
-	return w.stay(ctx, n, refs)
+	if err := w.stay(ctx, n, refs); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "beside a match")
+	w.beside, err = n.neighbours(ctx, n.direct(refs[ourImage][0]))
+	return err
 }
 
 // round is a cold pull of version 1 and a pull of version 2 on top.
