@@ -89,7 +89,7 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 	if full := errors.Is(context.Cause(ctx), errFloor) || j.guarded && out.err != nil && a.belowFloor(ctx); full {
 		out.err = errors.Join(errFloor, out.err, a.giveBack(ctx, hold))
 	}
-	if out.err == nil && (j.Do == warmer.Fetch || j.Do == warmer.Unpack) {
+	if out.err == nil && j.guarded {
 		return out
 	}
 	o, err := a.o.Runtime.Observe(context.WithoutCancel(ctx), want, known.Image)

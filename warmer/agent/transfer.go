@@ -107,9 +107,9 @@ func (l *loop) transferred(ctx context.Context, j *job, w *wanted, out outcome) 
 	if errors.Is(out.err, errFloor) {
 		return false
 	}
-	if out.observed != nil && w.known != nil {
-		l.sawImage(j.Key, w, *out.observed)
-	} else {
+	if out.observed != nil {
+		maps.Copy(l.blobs, out.observed.Blobs) // layers were unpacked since
+	} else if out.err != nil {
 		l.observe(ctx)
 	}
 	if out.err != nil && !errors.Is(out.err, errInterrupted) && !errors.Is(out.err, errUnwanted) {
