@@ -9,10 +9,12 @@ import (
 
 // Plan says what to start now, most important first, and what is waited for. It is a function of its arguments alone.
 //
-// Wants are normalized ([Normalize]). What is running is not planned again, and counts against the limits. A fetch or an
-// unpacking is never planned for an image while a more important one could have its place, and a transfer has to give way to one. An image of which more is missing than fits above the disk's floor
-// is not begun; unwanted images make room for it without their grace, in the order in which they became unwanted. Nothing
-// that is wanted or in use is evicted.
+// Wants are normalized ([Normalize]). What is running is not planned again, and counts against the limits, but for what is
+// applied. A fetch or an unpacking is never planned for an image while a more important one could have its place, and a
+// transfer has to give way to one. Of an image the layers come from the bottom; where they can be unpacked in any order
+// ([Limits.Ahead]), those that take longest come first, so that in the end nothing waits for one of them. An image of which
+// more is missing than fits above the disk's floor is not begun; unwanted images make room for it without their grace, in the
+// order in which they became unwanted. Nothing that is wanted or in use is evicted.
 func Plan(wants []Want, s State) []Action {
 	p := planner{State: s, room: s.Disk.Free - s.Disk.Floor, coming: map[Digest]bool{}}
 	for _, a := range s.Running {
@@ -56,6 +58,9 @@ func (p *planner) reserve(a Action) {
 		p.fetches++
 		p.room -= max(0, a.Bytes-p.Blobs[a.Digest].Offset)
 	case Unpack:
+		if p.Applied[a.Digest] {
+			break // it has what it needs
+		}
 		p.unpacks++
 		p.room -= a.Bytes
 	case Resolve, Interrupt, Keep, Unpin, Evict, Wait:
@@ -126,9 +131,11 @@ func (p *planner) due(w Want, known Known) time.Time {
 	return known.Checked.Add(p.Limits.Refresh)
 }
 
-// begun says that something is going on for an image.
+// begun says that something is going on for an image, which will end by itself.
 func (p *planner) begun(key string) bool {
-	return slices.ContainsFunc(p.Running, func(a Action) bool { return a.Key == key && (a.Do == Transfer || a.Do == Fetch || a.Do == Unpack) })
+	return slices.ContainsFunc(p.Running, func(a Action) bool {
+		return a.Key == key && (a.Do == Transfer || a.Do == Fetch || a.Do == Unpack && !p.Applied[a.Digest])
+	})
 }
 
 // interrupt plans that the running transfer ends: its places are wanted, or it may not go on.
@@ -189,8 +196,8 @@ func (p *planner) unpacked(l *Layer) int64 {
 
 // layers plans the missing ones and says whether there are none.
 func (p *planner) layers(key string, layers []Layer) bool {
-	complete, below := true, true
-	for i := range layers {
+	complete := true
+	for _, i := range p.order(layers) {
 		l := &layers[i]
 		there := p.Blobs[l.Digest].Complete
 		if !there {
@@ -206,14 +213,25 @@ func (p *planner) layers(key string, layers []Layer) bool {
 		}
 		complete = false
 		a := Action{Do: Unpack, Key: key, Layer: i, Digest: l.ChainID, Bytes: p.unpacked(l)}
+		below := p.Limits.Ahead || i == 0 || p.Snapshots[layers[i-1].ChainID]
 		if there && below && p.unpacks < p.Limits.Unpacks && !p.runs(a) {
 			p.unpacks++
 			p.add(a)
 		}
-		// What is below everything that runs waits for nothing: so all of it ends.
-		below = below && p.Limits.Ahead && p.runs(a)
 	}
 	return complete
+}
+
+// order is the one in which layers are planned, by their places.
+func (p *planner) order(layers []Layer) []int {
+	out := make([]int, len(layers))
+	for i := range out {
+		out[i] = i
+	}
+	if p.Limits.Ahead {
+		slices.SortStableFunc(out, func(a, b int) int { return cmp.Compare(p.unpacked(&layers[b]), p.unpacked(&layers[a])) })
+	}
+	return out
 }
 
 func (p *planner) unwanted(wants []Want) {

@@ -40,7 +40,7 @@ func want(ref string) warmer.Want { return warmer.Want{Ref: ref, Layers: warmer.
 // state has room for everything, two fetches and one unpacking.
 func state() warmer.State {
 	return warmer.State{
-		Now: now, Images: map[string]warmer.Known{}, Blobs: map[warmer.Digest]warmer.Blob{}, Snapshots: map[warmer.Digest]bool{}, NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{},
+		Now: now, Images: map[string]warmer.Known{}, Blobs: map[warmer.Digest]warmer.Blob{}, Snapshots: map[warmer.Digest]bool{}, NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{}, Applied: map[warmer.Digest]bool{},
 		Disk: warmer.Disk{Free: 10000, Total: 20000, Floor: 1000}, Limits: warmer.Limits{Fetches: 2, Unpacks: 1, Grace: time.Hour},
 	}
 }
@@ -89,11 +89,40 @@ func TestPlan(t *testing.T) {
 			there(s, "b")
 			s.Running = []warmer.Action{fetch(ref, 0, "a")}
 		}, nil},
-		{"unless the node can do that, and the one below is on its way", one, func(s *warmer.State) {
+		{"unless the node can do that", one, func(s *warmer.State) {
 			s.Images[ref] = image("a", "b", "c", "d")
-			there(s, "a", "b", "d")
+			there(s, "b", "d")
 			s.Limits.Ahead, s.Limits.Unpacks = true, 4
-		}, []warmer.Action{unpack(ref, 0, "a"), unpack(ref, 1, "ab"), fetch(ref, 2, "c")}},
+		}, []warmer.Action{fetch(ref, 0, "a"), unpack(ref, 1, "ab"), fetch(ref, 2, "c"), unpack(ref, 3, "abcd")}},
+		{"then those that take longest are first, fetched and unpacked", one, func(s *warmer.State) {
+			k := image("a", "b", "c", "d", "e")
+			k.Layers[1].MediaType += "+zstd" // and so three times as big
+			k.Layers[4].Size = 200
+			s.Images[ref] = k
+			there(s, "a", "c", "e")
+			s.Limits.Ahead = true
+		}, []warmer.Action{fetch(ref, 1, "b"), {Do: warmer.Unpack, Key: ref, Layer: 4, Digest: digest("chain abcde"), Bytes: 200}, fetch(ref, 3, "d")}},
+		{"one that only waits for those below it has no place", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b", "c")
+			there(s, "a", "b", "c")
+			s.Limits.Ahead = true
+			s.Running = []warmer.Action{unpack(ref, 2, "abc")}
+			s.Applied[digest("chain abc")] = true
+		}, []warmer.Action{unpack(ref, 0, "a")}},
+		{"and is promised no room", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b")
+			there(s, "a", "b")
+			s.Limits.Ahead, s.Disk.Free = true, 1100
+			s.Running = []warmer.Action{unpack(ref, 1, "ab")}
+			s.Applied[digest("chain ab")] = true
+		}, []warmer.Action{unpack(ref, 0, "a")}},
+		{"an image of which something only waits is not begun", one, func(s *warmer.State) {
+			s.Images[ref] = image("a", "b")
+			there(s, "a", "b")
+			s.Limits.Ahead, s.Disk.Free = true, 1099
+			s.Running = []warmer.Action{unpack(ref, 1, "ab")}
+			s.Applied[digest("chain ab")] = true
+		}, []warmer.Action{{Do: warmer.Wait, Key: ref, Why: warmer.DiskFull}}},
 		{"a blob is fetched for an image that has its snapshot", one, func(s *warmer.State) {
 			s.Images[ref] = image("a")
 			unpacked(s, "a")

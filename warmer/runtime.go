@@ -62,11 +62,12 @@ type Transferrer interface {
 
 // Unpacker makes layers file systems.
 type Unpacker interface {
-	// Ahead says that a layer can be unpacked while the one below it is.
+	// Ahead says that a layer can be unpacked before the one below it is.
 	Ahead() bool
-	// Unpack makes layer i of an image a snapshot. The one below it is there, or, where [Unpacker.Ahead] allows it, being
-	// unpacked.
-	Unpack(ctx context.Context, h Hold, layers []Layer, i int) error
+	// Unpack makes layer i of an image a snapshot. Unless [Unpacker.Ahead] allows otherwise the one below it is there. If it
+	// is not, applied is called once the layer lies unpacked on the disk, and Unpack goes on to wait, for as long as ctx
+	// allows, until whoever unpacks the one below has done so. What is not a snapshot when it returns is removed.
+	Unpack(ctx context.Context, h Hold, layers []Layer, i int, applied func()) error
 }
 
 // Keeper names, holds and releases whole images.

@@ -21,6 +21,8 @@ type State struct {
 	Untransferable map[string]bool
 	// Running are the actions that have not ended.
 	Running []Action
+	// Applied are the snapshots, by chain ID, whose unpacking is running and has only the layer below to wait for.
+	Applied map[Digest]bool
 
 	Disk   Disk
 	Limits Limits
@@ -67,7 +69,7 @@ type Limits struct {
 	Fetches, Unpacks int
 	// Transfer lets the runtime bring whole images by itself, one at a time and beside no fetch.
 	Transfer bool
-	// Ahead lets a layer be unpacked while the one below it is.
+	// Ahead lets layers be unpacked before those below them are.
 	Ahead bool
 	// Refresh is after how long a tag is looked up again; 0: never.
 	Refresh time.Duration

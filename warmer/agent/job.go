@@ -41,7 +41,13 @@ func (l *loop) start(all context.Context, a warmer.Action) {
 		if w == nil {
 			out.err = l.agent.release(ctx, a)
 		} else {
-			out = l.agent.do(ctx, j, w, known, service)
+			out = l.agent.do(ctx, j, w, known, service, func() {
+				at := time.Now()
+				l.agent.post(all, func(_ context.Context, l *loop) {
+					j.applied = at
+					l.release(j)
+				})
+			})
 		}
 		if cause := context.Cause(ctx); out.err != nil && cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(out.err, errFloor) {
 			out.err = cause
@@ -57,8 +63,8 @@ func (a *Agent) release(ctx context.Context, x warmer.Action) error {
 	return a.o.Runtime.Evict(ctx, x.Key)
 }
 
-// do does what is done for an image.
-func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, service bool) outcome {
+// do does what is done for an image. applied is told when a layer is unpacked and waits for the one below it.
+func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, service bool, applied func()) outcome {
 	want := w.want
 	hold := warmer.Hold{Key: j.Key, Want: want}
 	var out outcome
@@ -81,7 +87,7 @@ func (a *Agent) do(ctx context.Context, j *job, w *wanted, known warmer.Known, s
 			return a.o.Registry.Blob(ctx, want.Ref, layer, offset)
 		}, func(n int64) { j.done.Add(n); w.fetched.Add(n) })
 	case warmer.Unpack:
-		out.err = a.o.Runtime.Unpack(ctx, hold, known.Layers, j.Layer)
+		out.err = a.o.Runtime.Unpack(ctx, hold, known.Layers, j.Layer, applied)
 	case warmer.Keep:
 		out.err = a.o.Runtime.Keep(ctx, hold, known.Image)
 	case warmer.Interrupt, warmer.Unpin, warmer.Evict, warmer.Wait:
@@ -115,8 +121,8 @@ func (a *Agent) giveBack(ctx context.Context, h warmer.Hold) error {
 // ended takes in what a job brought.
 func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	l.running = slices.DeleteFunc(l.running, func(x *job) bool { return x == j })
-	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), time.Since(j.began), out.err)
-	l.agent.o.Log.Debug("step ended", "step", string(j.Do), "image", j.Key, "layer", j.Layer, "bytes", l.moved(j), "took", time.Since(j.began), "error", out.err)
+	l.agent.o.Observer.Done(j.Action, j.phase, l.moved(j), j.took(), out.err)
+	l.agent.o.Log.Debug("step ended", "step", string(j.Do), "image", j.Key, "layer", j.Layer, "bytes", l.moved(j), "took", j.took(), "error", out.err)
 	w := l.wanted[j.Key]
 	if w == nil {
 		if out.err != nil && !errors.Is(out.err, errUnwanted) && ctx.Err() == nil {
@@ -130,6 +136,9 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	}
 	if out.known != nil {
 		w.known = out.known
+		for _, other := range l.running {
+			l.release(other)
+		}
 	}
 	if j.Do == warmer.Fetch {
 		w.fetchedOf[j.phase] += j.done.Load()
@@ -158,6 +167,17 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	l.failed(ctx, w, j.Key, out.err)
 	if out.observed == nil {
 		l.observe(ctx)
+	}
+}
+
+// release ends a job that waits for the layer below when that belongs to what a tag stood for before: nobody unpacks it.
+func (l *loop) release(j *job) {
+	w := l.wanted[j.Key]
+	if w == nil || w.known == nil || !j.waits() {
+		return
+	}
+	if !slices.ContainsFunc(w.known.Layers, func(x warmer.Layer) bool { return x.ChainID == j.Digest }) {
+		j.cancel(errUnwanted)
 	}
 }
 
@@ -194,7 +214,7 @@ func (l *loop) advanced(j *job, w *wanted) {
 
 // outgrown notes that a layer needs more than it was thought to.
 func (l *loop) outgrown(j *job) error {
-	if j.Do == warmer.Unpack {
+	if j.Do == warmer.Unpack && !j.waits() {
 		l.grown[j.Digest] = max(l.grown[j.Digest], j.free-l.disk.Floor+j.size)
 	}
 	if j.Do == warmer.Transfer {

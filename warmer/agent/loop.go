@@ -62,10 +62,22 @@ type job struct {
 	size    int64
 	parts   *parts // of a transfer
 	began   time.Time
+	applied time.Time    // when an unpacking had only the layer below to wait for
 	done    atomic.Int64 // bytes fetched
 	cancel  context.CancelCauseFunc
 	guarded bool
 	free    int64 // of the disk, when it began
+}
+
+// waits says that a job does nothing but wait for another one.
+func (j *job) waits() bool { return !j.applied.IsZero() }
+
+// took is how long a job had something to do.
+func (j *job) took() time.Duration {
+	if j.waits() {
+		return j.applied.Sub(j.began)
+	}
+	return time.Since(j.began)
 }
 
 func newLoop(a *Agent, service bool) *loop {
@@ -217,7 +229,7 @@ func (l *loop) state() warmer.State {
 	pace := l.pace()
 	s := warmer.State{
 		Now: time.Now(), Images: map[string]warmer.Known{}, Blobs: maps.Clone(l.blobs), Snapshots: l.snapshots, Grown: l.grown, Held: l.held,
-		NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{}, Disk: l.disk,
+		NotBefore: map[string]time.Time{}, Untransferable: map[string]bool{}, Applied: map[warmer.Digest]bool{}, Disk: l.disk,
 		Limits: warmer.Limits{
 			Fetches: pace.Fetches, Unpacks: pace.Unpacks, Transfer: l.transfers(), Ahead: l.agent.o.Runtime.Ahead(),
 			Refresh: l.agent.o.Refresh, Grace: l.agent.o.Grace,
@@ -234,6 +246,9 @@ func (l *loop) state() warmer.State {
 		a := j.Action
 		if a.Do == warmer.Transfer {
 			a.Bytes = max(0, a.Bytes-j.done.Load())
+		}
+		if j.waits() {
+			s.Applied[j.Digest] = true
 		}
 		s.Running = append(s.Running, a)
 		if b := s.Blobs[j.Digest]; j.Do == warmer.Fetch {

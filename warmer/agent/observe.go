@@ -152,7 +152,7 @@ func (a *Agent) floor(d warmer.Disk) int64 {
 func (l *loop) guard(ctx context.Context) {
 	writes := false
 	for _, j := range l.running {
-		writes = writes || j.guarded
+		writes = writes || j.guarded && !j.waits()
 	}
 	if !writes {
 		return

@@ -71,7 +71,12 @@ func (l *loop) publish() {
 	s := Status{
 		Observed: !l.observed.IsZero(), Players: l.players, Bandwidth: l.pace().Bandwidth,
 		DiskFree: l.disk.Free, DiskTotal: l.disk.Total, DiskFloor: l.disk.Floor, Images: []ImageStatus{},
-		At: l.published, Running: len(l.running),
+		At: l.published,
+	}
+	for _, j := range l.running {
+		if !j.waits() {
+			s.Running++
+		}
 	}
 	if l.diskErr != nil {
 		s.DiskFree = 0

@@ -26,15 +26,19 @@ func service() (*warmertest.Node, agent.Options) {
 
 // ledger counts what an observer is told of fetches.
 type ledger struct {
-	mu      sync.Mutex
-	bytes   map[string]int64
-	layers  map[int]int
-	results map[warmer.Verb][]error
+	mu       sync.Mutex
+	bytes    map[string]int64
+	layers   map[int]int
+	results  map[warmer.Verb][]error
+	unpacked time.Duration
 }
 
-func (l *ledger) Done(a warmer.Action, phase string, bytes int64, _ time.Duration, err error) {
+func (l *ledger) Done(a warmer.Action, phase string, bytes int64, took time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if a.Do == warmer.Unpack {
+		l.unpacked += took
+	}
 	l.results[a.Do] = append(l.results[a.Do], err)
 	if a.Do == warmer.Fetch {
 		l.bytes[phase] += bytes
@@ -112,6 +116,7 @@ func TestPlayersEndATransferAndTheRestIsFetched(t *testing.T) {
 			t.Errorf("the transfer ended with %v", r)
 		}
 		*seats <- 0
+		b.after(0, one)
 		node.Remove(one)
 		if got := b.after(10*time.Second, one); got.State != agent.Warm || node.Called("transfer") != 4 {
 			t.Errorf("when they have gone: %+v, %d transfers of blobs", got, node.Called("transfer"))

@@ -62,7 +62,8 @@ type Runtime struct {
 	log         *slog.Logger
 	leased      sync.Map // time.Time by ID: when a lease was there
 	writers     chan *client.Client
-	underway    sync.Map // chan struct{} by chain ID, closed at the end
+	commits     commits
+	left        sync.Map // string by chain ID: snapshots that are applied, and nobody waits to commit
 }
 
 var _ warmer.Runtime = (*Runtime)(nil)
@@ -134,6 +135,9 @@ func (r *Runtime) greet(ctx context.Context, path string) error {
 	r.introduce(ctx)
 	if _, err := r.client.SnapshotService(r.snapshotter).Usage(ctx, "none"); problem(err) != nil && !errors.Is(problem(err), warmer.ErrNotFound) {
 		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, problem(err))
+	}
+	if err := r.resume(ctx); err != nil {
+		return fmt.Errorf("snapshotter %s: %w", r.snapshotter, err)
 	}
 	return nil
 }

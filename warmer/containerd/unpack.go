@@ -20,22 +20,19 @@ const cleanTimeout = 30 * time.Second
 
 const labelUncompressed = "containerd.io/uncompressed"
 
+// labelApplied is on snapshots that are not committed, but have all of a layer, whose chain ID it is.
+const labelApplied = "dev.pitcrew.warmer.applied"
+
 // Ahead says whether snapshots get their parent only when they are committed, as containerd 2.2's overlayfs allows.
 func (r *Runtime) Ahead() bool { return r.rebases }
 
 // Unpack makes layer i a committed snapshot.
-func (r *Runtime) Unpack(ctx context.Context, h warmer.Hold, layers []warmer.Layer, i int) error {
+func (r *Runtime) Unpack(ctx context.Context, h warmer.Hold, layers []warmer.Layer, i int, applied func()) error {
 	ctx, err := r.hold(ctx, h)
 	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	r.underway.Store(layers[i].ChainID, ended)
-	defer func() {
-		r.underway.CompareAndDelete(layers[i].ChainID, ended)
-		close(ended)
-	}()
-	u := unpacking{Runtime: r, hold: h, layer: layers[i]}
+	u := unpacking{Runtime: r, hold: h, layer: layers[i], applied: applied}
 	if i > 0 {
 		u.parent = layers[i-1].ChainID
 	}
@@ -48,15 +45,24 @@ func (r *Runtime) Unpack(ctx context.Context, h warmer.Hold, layers []warmer.Lay
 // unpacking is one layer on its way.
 type unpacking struct {
 	*Runtime
-	hold   warmer.Hold
-	layer  warmer.Layer
-	parent warmer.Digest // none below the first
+	hold    warmer.Hold
+	layer   warmer.Layer
+	parent  warmer.Digest // none below the first
+	applied func()
 }
 
 func (u *unpacking) run(ctx context.Context) error {
+	if key, ok := u.left.LoadAndDelete(u.layer.ChainID); ok {
+		if err := u.commit(ctx, key.(string), true); !errdefs.IsNotFound(err) {
+			return problem(err)
+		}
+		if _, err := u.snaps().Stat(ctx, string(u.layer.ChainID)); err == nil { // another process of this owner was quicker
+			u.commits.tell()
+			return u.addSnapshot(ctx, u.leaseID(work, u.hold.Key), u.layer.ChainID)
+		} // else it went with its lease
+	}
 	// Containerd's own unpackers name what they prepare in this way; the name is taken by nobody else.
 	key := fmt.Sprintf(snapshots.UnpackKeyFormat, rand.Text(), u.layer.ChainID)
-	options := []snapshots.Opt{snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotRef: string(u.layer.ChainID), labelOwner: u.owner})}
 	ahead, err := u.ahead(ctx)
 	if err != nil {
 		return err
@@ -65,8 +71,9 @@ func (u *unpacking) run(ctx context.Context) error {
 	if ahead {
 		below = ""
 	}
-	mounts, err := u.snaps().Prepare(ctx, key, below, options...)
+	mounts, err := u.snaps().Prepare(ctx, key, below, u.labels())
 	if errdefs.IsAlreadyExists(err) { // a snapshotter that had the layer elsewhere
+		u.commits.tell()
 		return nil
 	}
 	if err != nil {
@@ -74,23 +81,41 @@ func (u *unpacking) run(ctx context.Context) error {
 	}
 	if ahead {
 		mounts = alone(mounts)
+	}
+	if err := u.apply(ctx, mounts); err != nil {
+		u.abandon(ctx, key)
+		return problem(err)
+	}
+	return problem(u.commit(ctx, key, ahead))
+}
+
+func (u *unpacking) labels() snapshots.Opt {
+	return snapshots.WithLabels(map[string]string{snapshots.LabelSnapshotRef: string(u.layer.ChainID), labelOwner: u.owner})
+}
+
+// commit makes what is applied the layer's snapshot, with ahead on top of the one below as soon as that is there. If it waits
+// for that in vain it stays as a download does that was cut off: its lease keeps it, and the next one goes on with it.
+func (u *unpacking) commit(ctx context.Context, key string, ahead bool) error {
+	options := []snapshots.Opt{u.labels()}
+	if ahead {
+		if err := u.awaitParent(ctx, key); err != nil {
+			u.left.Store(u.layer.ChainID, key)
+			return err
+		}
 		options = append(options, snapshots.WithParent(string(u.parent)))
 	}
-	if err = u.apply(ctx, mounts); err == nil && ahead {
-		err = u.awaitParent(ctx)
-	}
-	if err == nil {
-		err = u.snaps().Commit(ctx, string(u.layer.ChainID), key, options...)
-	}
+	err := u.snaps().Commit(ctx, string(u.layer.ChainID), key, options...)
 	if err != nil {
 		u.abandon(ctx, key)
 	}
 	if errdefs.IsAlreadyExists(err) { // somebody else unpacked it at the same time
+		u.commits.tell()
 		return u.addSnapshot(ctx, u.leaseID(work, u.hold.Key), u.layer.ChainID)
 	}
 	if err != nil {
-		return problem(err)
+		return err
 	}
+	u.commits.tell()
 	return u.uncompressed(ctx)
 }
 
@@ -106,19 +131,53 @@ func (u *unpacking) ahead(ctx context.Context) (bool, error) {
 	return false, problem(err)
 }
 
-// awaitParent waits until the layer below is committed, or given up.
-func (u *unpacking) awaitParent(ctx context.Context) error {
-	if ended, ok := u.underway.Load(u.parent); ok {
+// othersCommit is how often is looked whether somebody else unpacked the layer below, who does not say so.
+const othersCommit = time.Second
+
+// awaitParent waits until the layer below is committed.
+func (u *unpacking) awaitParent(ctx context.Context, key string) error {
+	for said := false; ; said = true {
+		committed := u.commits.next() // asked for before the look: so none is missed
+		_, err := u.snaps().Stat(ctx, string(u.parent))
+		if !errdefs.IsNotFound(err) {
+			return problem(err)
+		}
+		if !said {
+			u.applied()
+			u.note(ctx, key)
+		}
+		look := time.NewTimer(othersCommit)
 		select {
-		case <-ended.(chan struct{}):
+		case <-committed:
+		case <-look.C:
 		case <-ctx.Done():
+			look.Stop()
 			return ctx.Err()
 		}
+		look.Stop()
 	}
-	if _, err := u.snaps().Stat(ctx, string(u.parent)); err != nil {
-		return fmt.Errorf("the layer below: %w: %w", err, warmer.ErrUnavailable)
+}
+
+// note says on a snapshot that all of its layer is in it, for processes to come.
+func (u *unpacking) note(ctx context.Context, key string) {
+	info := snapshots.Info{Name: key, Labels: map[string]string{labelApplied: string(u.layer.ChainID)}}
+	if _, err := u.snaps().Update(ctx, info, "labels."+labelApplied); err != nil && ctx.Err() == nil {
+		u.log.Warn("another process would unpack it again", "snapshot", key, "error", err)
 	}
-	return nil
+}
+
+// resume finds what earlier processes of this owner have applied and not committed.
+func (r *Runtime) resume(ctx context.Context) error {
+	if !r.rebases {
+		return nil
+	}
+	err := r.snaps().Walk(ctx, func(_ context.Context, i snapshots.Info) error {
+		if i.Kind == snapshots.KindActive {
+			r.left.Store(warmer.Digest(i.Labels[labelApplied]), i.Name)
+		}
+		return nil
+	}, fmt.Sprintf("labels.%q==%q,labels.%q", labelOwner, r.owner, labelApplied))
+	return problem(err)
 }
 
 func (u *unpacking) apply(ctx context.Context, mounts []mount.Mount) error {

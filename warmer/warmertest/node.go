@@ -25,6 +25,8 @@ type Node struct {
 	Growth int64
 	// TransferService has it fetch by itself.
 	TransferService bool
+	// Rebases has layers unpacked before those below them are.
+	Rebases bool
 
 	mu        sync.Mutex
 	fault     func(step, what string) error
@@ -39,6 +41,7 @@ type Node struct {
 	calls     map[string]int
 	most, now map[string]int
 	filled    int64
+	committed chan struct{} // closed when there is another snapshot
 }
 
 type keptImage struct {
@@ -61,6 +64,9 @@ func digestOf(data []byte) warmer.Digest {
 	return warmer.Digest("sha256:" + hex.EncodeToString(sum[:]))
 }
 
+// BlobOf is the digest of a layer that was published by a name.
+func BlobOf(name string) warmer.Digest { return digestOf([]byte("blob " + name)) }
+
 // Publish puts an image into the registry, with layers by name and size. Layers whose names begin with "assets" are such.
 func (n *Node) Publish(ref string, layers map[string]int64) warmer.Digest {
 	n.mu.Lock()
@@ -69,7 +75,7 @@ func (n *Node) Publish(ref string, layers map[string]int64) warmer.Digest {
 	var descriptors []doc
 	var diffs []warmer.Digest
 	for name, size := range sorted(layers) {
-		d := digestOf([]byte("blob " + name))
+		d := BlobOf(name)
 		n.bits[d] = size
 		diffs = append(diffs, digestOf([]byte("diff "+name)))
 		l := doc{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": d, "size": size}
@@ -116,7 +122,14 @@ func (n *Node) Fill(bytes int64) {
 	n.filled = bytes
 }
 
-// Most is how many there were at the same time, of "transfer", "fetch" or "unpack".
+// Now is how many there are, of what [Node.Most] counts.
+func (n *Node) Now(what string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.now[what]
+}
+
+// Most is how many there were at the same time, of "transfer", "fetch", "unpack", or layers that "wait" for those below.
 func (n *Node) Most(what string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -330,32 +343,74 @@ func (n *Node) store(d warmer.Descriptor, from io.Reader, progress func(int64)) 
 }
 
 // Ahead is that of [warmer.Unpacker].
-func (n *Node) Ahead() bool { return false }
+func (n *Node) Ahead() bool { return n.Rebases }
+
+// unfinished is what a snapshot is called that is not one yet.
+const unfinished = " unfinished"
 
 // Unpack is that of [warmer.Unpacker].
-func (n *Node) Unpack(ctx context.Context, _ warmer.Hold, layers []warmer.Layer, i int) error {
-	defer n.begin("unpack")()
+func (n *Node) Unpack(ctx context.Context, _ warmer.Hold, layers []warmer.Layer, i int, applied func()) error {
 	l := layers[i]
+	err := n.apply(ctx, l)
+	if err == nil && i > 0 {
+		err = n.awaitSnapshot(ctx, layers[i-1].ChainID, applied)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.snaps, l.ChainID+unfinished)
+	if err != nil {
+		return err
+	}
+	n.snaps[l.ChainID] = l.Size * n.Growth
+	if n.committed != nil {
+		close(n.committed)
+		n.committed = nil
+	}
+	return nil
+}
+
+// apply writes a layer.
+func (n *Node) apply(ctx context.Context, l warmer.Layer) error {
+	defer n.begin("unpack")()
 	if err := n.step("unpack", string(l.Digest)); err != nil {
 		return err
 	}
 	const parts = 10
 	for part := range int64(parts) {
 		if err := pause(ctx, l.Size/parts, n.UnpackRate); err != nil {
-			n.mu.Lock()
-			delete(n.snaps, l.ChainID+" unfinished")
-			n.mu.Unlock()
 			return err
 		}
 		n.mu.Lock()
-		n.snaps[l.ChainID+" unfinished"] = l.Size * n.Growth * (part + 1) / parts
+		n.snaps[l.ChainID+unfinished] = l.Size * n.Growth * (part + 1) / parts
 		n.mu.Unlock()
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.snaps, l.ChainID+" unfinished")
-	n.snaps[l.ChainID] = l.Size * n.Growth
 	return nil
+}
+
+func (n *Node) awaitSnapshot(ctx context.Context, chain warmer.Digest, applied func()) error {
+	defer n.begin("wait")()
+	for waits := false; ; waits = true {
+		n.mu.Lock()
+		_, there := n.snaps[chain]
+		if n.committed == nil { // made in the bubble that waits
+			n.committed = make(chan struct{})
+		}
+		committed := n.committed
+		n.mu.Unlock()
+		switch {
+		case there:
+			return nil
+		case !n.Rebases:
+			return fmt.Errorf("no snapshot %s: %w", chain, warmer.ErrNotFound)
+		case !waits:
+			applied()
+		}
+		select {
+		case <-committed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Observe is that of [warmer.Keeper].

@@ -40,6 +40,24 @@ func Bytes(seed uint64, size int) string {
 // Reference is a tag in this registry.
 func (r *Registry) Reference(repository string) string { return r.Host + "/" + repository }
 
+// Layers are the digests of the layers of this machine's image of a tag, bottom first.
+func (r *Registry) Layers(tag string) []string {
+	r.t.Helper()
+	image, err := remote.Image(r.parse(tag), remote.WithContext(r.t.Context()), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m, err := image.Manifest()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out []string
+	for _, l := range m.Layers {
+		out = append(out, l.Digest.String())
+	}
+	return out
+}
+
 // Push stores an index with an image for this machine and one for another architecture, whose asset layers are the same,
 // under a tag ("game:1"), and returns the index's digest.
 func (r *Registry) Push(tag string, layers ...Layer) string {

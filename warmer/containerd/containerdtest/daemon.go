@@ -226,6 +226,9 @@ func (d *Daemon) Pins() bool { return !strings.Contains(d.Version, " 1.6.") }
 // Transfers says that it brings images by itself, as all do since 2.0.
 func (d *Daemon) Transfers() bool { return !strings.Contains(d.Version, " 1.") }
 
+// Rebases says that its snapshots can get their parents later, as all can since 2.2; those between are not tested with.
+func (d *Daemon) Rebases() bool { return !strings.Contains(d.Version, " 1.") }
+
 // Seen is the daemon's root as processes outside of its namespaces see it.
 func (d *Daemon) Seen() string { return fmt.Sprintf("/proc/%d/root%s", d.cmd.Process.Pid, d.Root) }
 
