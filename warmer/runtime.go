@@ -55,8 +55,8 @@ type Transferrer interface {
 	// Transfers says that the runtime can.
 	Transfers() bool
 	// Transfer brings the blobs of an image's layers that are missing. It goes on where a download was cut off, and
-	// [Content.Fetch] goes on with what it leaves when it fails or ctx ends. told hears how much of a blob is there, while it comes and
-	// when it is complete; not all of them need be told of.
+	// [Content.Fetch] goes on with what it leaves when it fails or ctx ends. told hears how much of a blob is there, while it
+	// comes and when it is complete; not all of them need be told of.
 	Transfer(ctx context.Context, h Hold, i Image, a Access, told func(Digest, Blob)) error
 }
 
@@ -66,7 +66,8 @@ type Unpacker interface {
 	Ahead() bool
 	// Unpack makes layer i of an image a snapshot. Unless [Unpacker.Ahead] allows otherwise the one below it is there. If it
 	// is not, applied is called once the layer lies unpacked on the disk, and Unpack goes on to wait, for as long as ctx
-	// allows, until whoever unpacks the one below has done so. What is not a snapshot when it returns is removed.
+	// allows, until whoever unpacks the one below has done so. If that is in vain what is applied stays under the hold, and the
+	// next call goes on with it; anything less is removed.
 	Unpack(ctx context.Context, h Hold, layers []Layer, i int, applied func()) error
 }
 

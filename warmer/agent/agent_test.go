@@ -174,6 +174,30 @@ func TestFailuresAreTriedAgainLaterAndLater(t *testing.T) {
 	})
 }
 
+// A layer that is still on its way when another one fails says nothing about that.
+func TestWhatBeganBeforeAFailureDoesNotEndItsWait(t *testing.T) {
+	node := warmertest.NewNode()
+	node.Publish(one, map[string]int64{"a": mb, "b": 100 * mb})
+	var tries atomic.Int32
+	node.Fail(func(step, what string) error {
+		if step == "blob" && what == string(warmertest.BlobOf("a")) {
+			tries.Add(1)
+			return &warmer.RegistryError{Ref: one, Status: 404}
+		}
+		return nil
+	})
+	live(t, agent.Options{Alone: agent.Pace{Fetches: 2, Unpacks: 1}}, node, func(b *bed) {
+		b.want(one)
+		if got := b.after(20*time.Second, one); got.State != agent.Failed || got.Error == "" || tries.Load() != 1 {
+			t.Errorf("%+v after %d tries, want it to wait after one", got, tries.Load())
+		}
+		node.Fail(nil)
+		if got := b.after(time.Minute, one); got.State != agent.Warm || got.Error != "" {
+			t.Errorf("afterwards: %+v", got)
+		}
+	})
+}
+
 func TestRetryAfterIsHonoured(t *testing.T) {
 	node := warmertest.NewNode()
 	node.Publish(one, map[string]int64{"code": mb})

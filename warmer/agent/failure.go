@@ -63,7 +63,7 @@ func (l *loop) failed(ctx context.Context, w *wanted, key string, err error) {
 		return
 	}
 	w.failures++
-	w.err = err
+	w.err, w.failed = err, time.Now()
 	w.until = time.Now().Add(backOff(w.failures, err))
 	l.agent.o.Log.Warn("image failed", "image", key, "failures", w.failures, "next", time.Until(w.until), "error", err)
 }

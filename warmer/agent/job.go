@@ -45,7 +45,7 @@ func (l *loop) start(all context.Context, a warmer.Action) {
 				at := time.Now()
 				l.agent.post(all, func(_ context.Context, l *loop) {
 					j.applied = at
-					l.release(j)
+					l.strand(j)
 				})
 			})
 		}
@@ -137,7 +137,7 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	if out.known != nil {
 		w.known = out.known
 		for _, other := range l.running {
-			l.release(other)
+			l.strand(other)
 		}
 	}
 	if j.Do == warmer.Fetch {
@@ -155,7 +155,7 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 		l.sawImage(j.Key, w, *out.observed)
 	}
 	if out.err == nil {
-		w.failures, w.until, w.err = 0, time.Time{}, nil
+		w.succeeded(j)
 		return
 	}
 	if errors.Is(out.err, errFloor) {
@@ -170,8 +170,8 @@ func (l *loop) ended(ctx context.Context, j *job, out outcome) {
 	}
 }
 
-// release ends a job that waits for the layer below when that belongs to what a tag stood for before: nobody unpacks it.
-func (l *loop) release(j *job) {
+// strand ends a job that waits for the layer below when that belongs to what a tag stood for before: nobody unpacks it.
+func (l *loop) strand(j *job) {
 	w := l.wanted[j.Key]
 	if w == nil || w.known == nil || !j.waits() {
 		return
@@ -209,7 +209,14 @@ func (l *loop) advanced(j *job, w *wanted) {
 	} else {
 		l.snapshots[j.Digest] = true
 	}
-	w.failures, w.until, w.err = 0, time.Time{}, nil
+	w.succeeded(j)
+}
+
+// succeeded ends the waiting that follows failures, unless the job began before the last one and says nothing about it.
+func (w *wanted) succeeded(j *job) {
+	if j.began.After(w.failed) {
+		w.failures, w.until, w.err = 0, time.Time{}, nil
+	}
 }
 
 // outgrown notes that a layer needs more than it was thought to.

@@ -51,6 +51,7 @@ type wanted struct {
 	untransferable bool
 
 	failures int
+	failed   time.Time // when it did last
 	until    time.Time
 	err      error
 }

@@ -92,17 +92,29 @@ func (l *loop) brought(j *job, d warmer.Digest, err error) {
 	l.agent.o.Observer.Done(warmer.Action{Do: warmer.Fetch, Key: j.Key, Layer: i, Digest: d, Bytes: layer.Size}, layer.Phase, n, time.Since(p.began), err)
 }
 
+// settle takes in what came of a layer and nobody told of.
+func (l *loop) settle(j *job, x *warmer.Layer, out outcome) {
+	had := j.parts.had[x.Digest]
+	if had.Complete {
+		return
+	}
+	if out.err == nil {
+		l.arrived(j, x.Digest, warmer.Blob{Complete: true, Offset: x.Size})
+		return
+	}
+	if out.observed != nil && out.observed.Blobs[x.Digest].Offset > had.Offset {
+		l.arrived(j, x.Digest, out.observed.Blobs[x.Digest])
+	}
+	if p := j.parts.begun[x.Digest]; p != nil && !p.complete {
+		l.brought(j, x.Digest, out.err)
+	}
+}
+
 // transferred takes in how a transfer ended. What it did not bring is fetched; only a disk that is full is a failure of the
 // image, for which it returns false.
 func (l *loop) transferred(ctx context.Context, j *job, w *wanted, out outcome) bool {
-	for _, x := range j.parts.layers {
-		p := j.parts.begun[x.Digest]
-		switch {
-		case out.err == nil && !j.parts.had[x.Digest].Complete:
-			l.arrived(j, x.Digest, warmer.Blob{Complete: true, Offset: x.Size}) // it may be new
-		case out.err != nil && p != nil && !p.complete:
-			l.brought(j, x.Digest, out.err)
-		}
+	for i := range j.parts.layers {
+		l.settle(j, &j.parts.layers[i], out)
 	}
 	if errors.Is(out.err, errFloor) {
 		return false

@@ -26,8 +26,9 @@ const (
 // Transfers says whether containerd has a transfer service that is as far as version 2's.
 func (r *Runtime) Transfers() bool { return r.transfers }
 
-// Transfer has containerd's transfer service bring the platform's manifest and what belongs to it. No image is named: that
-// is for the end, when it is unpacked. The service says that as an error, after it has brought everything, so what counts is what is there.
+// Transfer has containerd's transfer service bring the platform's manifest and what belongs to it. No image is named: that is
+// for the end, when it is unpacked. The service says that as an error, after it has brought everything, so what counts is
+// what is there.
 func (r *Runtime) Transfer(ctx context.Context, h warmer.Hold, i warmer.Image, a warmer.Access, told func(warmer.Digest, warmer.Blob)) error {
 	ref, err := warmer.ParseReference(h.Want.Ref)
 	if err != nil {
