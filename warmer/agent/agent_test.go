@@ -345,6 +345,19 @@ func TestABombEndsAtTheFloorAndIsNotTriedUntilThereIsRoom(t *testing.T) {
 	})
 }
 
+// A look at the node while that happens sees that the documents are gone, and fetches them for an image that does not fit.
+func TestWhatIsGivenBackIsNotFetchedAgain(t *testing.T) {
+	node := warmertest.NewNode()
+	node.Size, node.Growth, node.UnpackRate, node.Abandoning = 1000*mb, 200, 10*mb, 100*time.Millisecond
+	node.Publish(one, map[string]int64{"a": 10 * mb})
+	live(t, agent.Options{FloorBytes: 100 * mb, Observe: 10 * time.Millisecond}, node, func(b *bed) {
+		b.want(one)
+		if got := b.after(20*time.Second, one); !strings.Contains(got.Error, "does not fit") || node.Called("resolve") != 1 {
+			t.Errorf("%+v after %d lookups, want one", got, node.Called("resolve"))
+		}
+	})
+}
+
 func TestATagIsFollowedAndRememberedWhileTheRegistryIsAway(t *testing.T) {
 	node := warmertest.NewNode()
 	first := node.Publish(one, map[string]int64{"a": 10 * mb})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/pitcrew-dev/pitcrew/warmer"
@@ -85,10 +86,15 @@ func (l *loop) sawImage(key string, w *wanted, o warmer.Observed) {
 	if w.known != nil {
 		w.known.Kept = o.Kept
 	}
-	if !o.Documents {
+	if !o.Documents && !l.busy(key) { // what is at work may be giving it back, and will say so
 		w.known = nil
 	}
 	l.judge(key, w)
+}
+
+// busy says that something is fetched or unpacked for an image.
+func (l *loop) busy(key string) bool {
+	return slices.ContainsFunc(l.running, func(j *job) bool { return j.Key == key && j.guarded && !j.waits() })
 }
 
 // judge says whether an image is warm now, and tells when that has changed.

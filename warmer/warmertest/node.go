@@ -23,6 +23,8 @@ type Node struct {
 	// Size is the disk's. Every layer grows by Growth when it is unpacked.
 	Size   int64
 	Growth int64
+	// Abandoning is how long that takes when everything is gone already.
+	Abandoning time.Duration
 	// TransferService has it fetch by itself.
 	TransferService bool
 	// Rebases has layers unpacked before those below them are.
@@ -472,11 +474,15 @@ func (n *Node) Evict(_ context.Context, key string) error {
 }
 
 // Abandon is that of [warmer.Keeper].
-func (n *Node) Abandon(context.Context, warmer.Hold) error {
+func (n *Node) Abandon(ctx context.Context, _ warmer.Hold) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.collect()
-	return nil
+	n.mu.Unlock()
+	select {
+	case <-time.After(n.Abandoning):
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 // collect removes what no image holds.
