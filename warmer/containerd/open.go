@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/snapshots"
 
+	"github.com/pitcrew-dev/pitcrew/internal/bell"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 )
 
@@ -62,8 +63,8 @@ type Runtime struct {
 	log         *slog.Logger
 	leased      sync.Map // time.Time by ID: when a lease was there
 	writers     chan *client.Client
-	commits     commits
-	left        sync.Map // string by chain ID: snapshots that are applied, and nobody waits to commit
+	commits     bell.Bell // rung when there is another snapshot
+	left        sync.Map  // string by chain ID: snapshots that are applied, and nobody waits to commit
 }
 
 var _ warmer.Runtime = (*Runtime)(nil)

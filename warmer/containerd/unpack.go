@@ -57,7 +57,7 @@ func (u *unpacking) run(ctx context.Context) error {
 			return problem(err)
 		}
 		if _, err := u.snaps().Stat(ctx, string(u.layer.ChainID)); err == nil { // another process of this owner was quicker
-			u.commits.tell()
+			u.commits.Ring()
 			return u.addSnapshot(ctx, u.leaseID(work, u.hold.Key), u.layer.ChainID)
 		} // else it went with its lease
 	}
@@ -73,7 +73,7 @@ func (u *unpacking) run(ctx context.Context) error {
 	}
 	mounts, err := u.snaps().Prepare(ctx, key, below, u.labels())
 	if errdefs.IsAlreadyExists(err) { // a snapshotter that had the layer elsewhere
-		u.commits.tell()
+		u.commits.Ring()
 		return nil
 	}
 	if err != nil {
@@ -109,13 +109,13 @@ func (u *unpacking) commit(ctx context.Context, key string, ahead bool) error {
 		u.abandon(ctx, key)
 	}
 	if errdefs.IsAlreadyExists(err) { // somebody else unpacked it at the same time
-		u.commits.tell()
+		u.commits.Ring()
 		return u.addSnapshot(ctx, u.leaseID(work, u.hold.Key), u.layer.ChainID)
 	}
 	if err != nil {
 		return err
 	}
-	u.commits.tell()
+	u.commits.Ring()
 	return u.uncompressed(ctx)
 }
 
@@ -137,7 +137,7 @@ const othersCommit = time.Second
 // awaitParent waits until the layer below is committed.
 func (u *unpacking) awaitParent(ctx context.Context, key string) error {
 	for said := false; ; said = true {
-		committed := u.commits.next() // asked for before the look: so none is missed
+		committed := u.commits.Wait() // asked for before the look: so none is missed
 		_, err := u.snaps().Stat(ctx, string(u.parent))
 		if !errdefs.IsNotFound(err) {
 			return problem(err)

@@ -41,7 +41,7 @@ func (c *Client) attempts(ref Reference, hosts []*endpoint) *attempts {
 // next waits for a host that may be asked. The error is the last host's once all of them are dead, or the context's.
 func (a *attempts) next(ctx context.Context) (turn, error) {
 	for {
-		woken := a.c.bell.wait()
+		woken := a.c.bell.Wait()
 		t, wait, err := a.pick()
 		if err != nil || wait == 0 {
 			return t, err
@@ -174,29 +174,5 @@ func (a *attempts) do(ctx context.Context, try func(*endpoint) error) error {
 		if err := a.failed(ctx, t, err); err != nil {
 			return err
 		}
-	}
-}
-
-// bell wakes everybody who waits.
-type bell struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ch == nil {
-		b.ch = make(chan struct{})
-	}
-	return b.ch
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ch != nil {
-		close(b.ch)
-		b.ch = nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pitcrew-dev/pitcrew/internal/bell"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry/auth"
 	"github.com/pitcrew-dev/pitcrew/warmer/registry/hosts"
@@ -60,7 +61,7 @@ type Client struct {
 	o         Options
 	bandwidth *bucket
 	pacing    pacing
-	bell      bell
+	bell      bell.Bell
 	buffers   sync.Pool // of *[]byte with Chunk bytes
 
 	mu         sync.Mutex
@@ -183,7 +184,7 @@ func (c *Client) gate(h hosts.Host) *gate {
 	key := h.Scheme + "://" + h.Name
 	g, ok := c.gates[key]
 	if !ok {
-		g = &gate{ring: c.bell.ring}
+		g = &gate{ring: c.bell.Ring}
 		c.gates[key] = g
 	}
 	return g

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pitcrew-dev/pitcrew/internal/bell"
 	"github.com/pitcrew-dev/pitcrew/warmer"
 )
 
@@ -43,7 +44,7 @@ type Node struct {
 	calls     map[string]int
 	most, now map[string]int
 	filled    int64
-	committed chan struct{} // closed when there is another snapshot
+	committed bell.Bell // rung when there is another snapshot
 }
 
 type keptImage struct {
@@ -364,10 +365,7 @@ func (n *Node) Unpack(ctx context.Context, _ warmer.Hold, layers []warmer.Layer,
 		return err
 	}
 	n.snaps[l.ChainID] = l.Size * n.Growth
-	if n.committed != nil {
-		close(n.committed)
-		n.committed = nil
-	}
+	n.committed.Ring()
 	return nil
 }
 
@@ -392,12 +390,9 @@ func (n *Node) apply(ctx context.Context, l warmer.Layer) error {
 func (n *Node) awaitSnapshot(ctx context.Context, chain warmer.Digest, applied func()) error {
 	defer n.begin("wait")()
 	for waits := false; ; waits = true {
+		committed := n.committed.Wait()
 		n.mu.Lock()
 		_, there := n.snaps[chain]
-		if n.committed == nil { // made in the bubble that waits
-			n.committed = make(chan struct{})
-		}
-		committed := n.committed
 		n.mu.Unlock()
 		switch {
 		case there:
