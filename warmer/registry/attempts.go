@@ -155,6 +155,7 @@ func (a *attempts) arrived(t turn, n int) {
 	h := &a.hosts[t.index]
 	if h.arrived += int64(n); h.arrived >= headway {
 		h.tries = 0
+		t.e.gate.done(t)
 	}
 }
 

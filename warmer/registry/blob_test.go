@@ -116,6 +116,24 @@ func TestAfterCutsNoByteIsFetchedTwice(t *testing.T) {
 	}
 }
 
+// More cuts than attempts, but each after something came.
+func TestAHostThatGetsOnIsNotGivenUp(t *testing.T) {
+	for _, parallel := range []int{1, 4} {
+		t.Run(fmt.Sprintf("parallel %d", parallel), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := randomBlob(2 * mib)
+				n := newNetwork()
+				n.hosts[host] = func(req *http.Request) *http.Response { return cut(store(b)(req), 100*kib) }
+				c := newClient(t, registry.Options{Transport: n, Parallel: parallel, Chunk: 512 * kib})
+				mustRead(t, c, ref, b, 0)
+				if got := n.received(host); got != b.desc.Size {
+					t.Errorf("%d bytes were fetched, want each of %d once", got, b.desc.Size)
+				}
+			})
+		})
+	}
+}
+
 func TestAStalledTransferIsCutAndResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := randomBlob(mib)

@@ -66,7 +66,7 @@ func (g *gate) answered(t turn) {
 	g.ring()
 }
 
-// done ends the row of failures: all that was asked for has come.
+// done ends the row of failures: all that was asked for has come, or enough of it.
 func (g *gate) done(t turn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
