@@ -55,8 +55,8 @@ type Transferrer interface {
 	// Transfers says that the runtime can.
 	Transfers() bool
 	// Transfer brings the blobs of an image's layers that are missing. It goes on where a download was cut off, and
-	// [Content.Fetch] goes on with what it leaves when it fails or ctx ends. told hears how much of a blob is there, while it
-	// comes and when it is complete; not all of them need be told of.
+	// [Content.Fetch] goes on with what it leaves when it fails or ctx ends. told hears, one call after the other, how much of
+	// a blob is there while it comes, and before Transfer returns of each one that has become complete.
 	Transfer(ctx context.Context, h Hold, i Image, a Access, told func(Digest, Blob)) error
 }
 

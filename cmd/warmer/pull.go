@@ -157,7 +157,7 @@ func (w watchedRuntime) Transfer(ctx context.Context, h warmer.Hold, i warmer.Im
 	for _, l := range i.Layers {
 		layers[l.Digest] = l.Descriptor
 	}
-	show := func(d warmer.Digest, b warmer.Blob) {
+	return w.Runtime.Transfer(ctx, h, i, a, func(d warmer.Digest, b warmer.Blob) { //nolint:wrapcheck // passes it on
 		if _, again := shown[d]; !again {
 			shown[d] = b.Offset
 		}
@@ -166,17 +166,8 @@ func (w watchedRuntime) Transfer(ctx context.Context, h warmer.Hold, i warmer.Im
 		if shown[d] = b.Offset; b.Complete {
 			item.Done()
 		}
-	}
-	err := w.Runtime.Transfer(ctx, h, i, a, func(d warmer.Digest, b warmer.Blob) {
-		show(d, b)
 		told(d, b)
 	})
-	for d, at := range shown {
-		if size := layers[d].Size; err == nil && at < size { // it was over before that was told
-			show(d, warmer.Blob{Complete: true, Offset: size})
-		}
-	}
-	return err //nolint:wrapcheck // passes it on
 }
 
 // bars has one bar for each blob, however often it is begun.

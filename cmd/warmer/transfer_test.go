@@ -53,7 +53,11 @@ func TestContainerdFetchesByItselfWhileNothingIsLimited(t *testing.T) {
 			}
 			r.reg.Push(tag, all...)
 			r.reg.Reset()
-			got := rig.pull(append(c.args, r.reg.Reference(tag))...)
+			var got pulled
+			code, stderr := rig.warmer(&got, "pull", append(c.args, r.reg.Reference(tag))...)
+			if code != 0 || !strings.Contains(stderr, "progress: 15 MB") {
+				t.Errorf("exit code %d, want 0 and all 15 MB on the bars\n%s", code, stderr)
+			}
 			if sent := r.reg.Bytes(); got.PulledBytes < 14<<20 || sent < got.PulledBytes || sent > got.PulledBytes+1<<20 {
 				t.Errorf("%+v, and %d bytes sent: want each once, and counted", got, sent)
 			}

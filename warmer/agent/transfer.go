@@ -92,14 +92,10 @@ func (l *loop) brought(j *job, d warmer.Digest, err error) {
 	l.agent.o.Observer.Done(warmer.Action{Do: warmer.Fetch, Key: j.Key, Layer: i, Digest: d, Bytes: layer.Size}, layer.Phase, n, time.Since(p.began), err)
 }
 
-// settle takes in what came of a layer and nobody told of.
+// settle takes in what came of a layer that is not complete.
 func (l *loop) settle(j *job, x *warmer.Layer, out outcome) {
 	had := j.parts.had[x.Digest]
-	if had.Complete {
-		return
-	}
-	if out.err == nil {
-		l.arrived(j, x.Digest, warmer.Blob{Complete: true, Offset: x.Size})
+	if out.err == nil || had.Complete {
 		return
 	}
 	if out.observed != nil && out.observed.Blobs[x.Digest].Offset > had.Offset {

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -44,22 +45,29 @@ func (r *Runtime) Transfer(ctx context.Context, h warmer.Hold, i warmer.Image, a
 	if err != nil {
 		return fmt.Errorf("transfer %s: %w", ref, err)
 	}
-	t := transferring{Runtime: r, missing: map[warmer.Digest]warmer.Descriptor{}, told: told, offsets: map[string]int64{}, moved: time.Now()}
-	for _, l := range i.Layers {
-		t.missing[l.Digest] = l.Descriptor
+	missing, err := r.missing(ctx, i.Layers)
+	if err != nil {
+		return err
 	}
+	t := transferring{Runtime: r, missing: missing, told: told, offsets: map[string]int64{}, moved: time.Now()}
 	stream, faults := r.client.EventService().Subscribe(ctx, `topic=="/content/create"`)
 	ended := make(chan error, 1)
 	go func() { ended <- r.client.Transfer(ctx, from, image.NewStore("")) }() // ends with ctx
 	err = t.watch(ctx, stream, faults, ended)
-	complete, look := r.complete(ctx, i.Layers)
+	left, look := r.missing(ctx, i.Layers)
+	if look != nil {
+		return errors.Join(look, ctx.Err())
+	}
+	for d := range t.missing {
+		if _, still := left[d]; !still { // its event came too late
+			t.arrived(d)
+		}
+	}
 	switch {
-	case complete:
+	case len(left) == 0:
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case look != nil:
-		return look
 	}
 	return fmt.Errorf("transfer %s: %w", ref, problem(err))
 }
@@ -170,18 +178,19 @@ func (t *transferring) look(ctx context.Context) {
 	}
 }
 
-// complete says that all layers' blobs are there.
-func (r *Runtime) complete(ctx context.Context, layers []warmer.Layer) (bool, error) {
+// missing are the layers' blobs that are not there, also when ctx has ended.
+func (r *Runtime) missing(ctx context.Context, layers []warmer.Layer) (map[warmer.Digest]warmer.Descriptor, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	out := warmer.Observed{Blobs: map[warmer.Digest]warmer.Blob{}}
 	if err := r.observeBlobs(ctx, layers, &out); err != nil {
-		return false, err
+		return nil, err
 	}
-	for _, b := range out.Blobs {
-		if !b.Complete {
-			return false, nil
+	missing := map[warmer.Digest]warmer.Descriptor{}
+	for i := range layers {
+		if !out.Blobs[layers[i].Digest].Complete {
+			missing[layers[i].Digest] = layers[i].Descriptor
 		}
 	}
-	return true, nil
+	return missing, nil
 }
